@@ -1,0 +1,12 @@
+# The target httplib::httplib (cpp-httplib, compiled library or header only).
+find_path(httplib_INCLUDE_DIR httplib.h)
+find_library(httplib_LIBRARY cpp-httplib)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(httplib REQUIRED_VARS httplib_INCLUDE_DIR)
+if(httplib_FOUND AND NOT TARGET httplib::httplib)
+  add_library(httplib::httplib INTERFACE IMPORTED)
+  target_include_directories(httplib::httplib INTERFACE ${httplib_INCLUDE_DIR})
+  if(httplib_LIBRARY)
+    target_link_libraries(httplib::httplib INTERFACE ${httplib_LIBRARY})
+  endif()
+endif()

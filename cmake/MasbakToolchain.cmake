@@ -1,0 +1,22 @@
+# Compiler settings that every target shares.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+
+find_program(MASBAK_CCACHE ccache)
+if(MASBAK_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${MASBAK_CCACHE})
+endif()
+find_program(MASBAK_MOLD mold)
+if(MASBAK_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(masbak_flags INTERFACE)
+target_compile_options(masbak_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
+target_include_directories(masbak_flags INTERFACE ${CMAKE_SOURCE_DIR})
+if(MASBAK_SANITIZE)
+  add_compile_options(-fsanitize=${MASBAK_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${MASBAK_SANITIZE})
+endif()

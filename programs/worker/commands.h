@@ -1,0 +1,18 @@
+// The commands of masbak-worker: one file a command in commands/, one line here and in main.cc.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace masbak::worker {
+
+// What a command's add function gets: it adds a subcommand to `app` and, in the subcommand's callback,
+// stores its action in `chosen`. The action throws base::Error or returns the exit status.
+struct CommandLine {
+  CLI::App& app;
+  std::function<int()>& chosen;
+};
+
+// (add functions, alphabetical)
+
+}  // namespace masbak::worker
