@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -68,5 +69,21 @@ struct TensorToWrite {
 // Writes a file durably, tensors aligned as Hugging Face does (header padded with spaces to 8 bytes).
 void write_safetensors(const std::filesystem::path& file, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+
+// The same for tensors that are computed while they are written, so that a model larger than the memory
+// can be converted. `produce` hands its bytes to the sink, in any number of pieces; it is called once, in
+// the order of the file, which is not the order given here.
+using ByteSink = std::function<void(std::string_view)>;
+struct TensorToProduce {
+  std::string name;
+  Dtype dtype;
+  std::vector<int64_t> shape;
+  std::function<void(const ByteSink&)> produce;
+};
+void stream_safetensors(const std::filesystem::path& file, const std::vector<TensorToProduce>& tensors,
+                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+
+// "[2, 3]", for messages.
+std::string shape_text(const std::vector<int64_t>& shape);
 
 }  // namespace masbak::models
