@@ -16,16 +16,26 @@ struct LoraConfig {
   int64_t r = 16;
   double lora_alpha = 32;
   double lora_dropout = 0.0;
-  std::vector<std::string> target_modules{"attention", "experts"};
+  std::vector<std::string> target_modules{"attention", "experts"};  // groups, or ends of module names
+  std::string target_pattern;  // target_modules given as one text: a regular expression for whole names
   std::vector<std::string> target_parameters;
   std::vector<std::string> exclude_modules;
+  std::string exclude_pattern;  // exclude_modules given as one text
   bool use_rslora = false;
   bool use_dora = false;
   std::string path;  // an adapter folder to go on from; empty: a new one
+  std::vector<std::string> given;  // the keys that the run file names; the others have their defaults
 
+  // INVALID_ARGUMENT, located, for an unknown key or a value out of range; UNIMPLEMENTED for an option of
+  // PEFT's that is not built yet.
   static LoraConfig read(const base::Fields& adapter);
   double scale() const;  // alpha / r, or alpha / sqrt(r)
 };
+
+// The names that stand for a part of the model: "attention", "experts", "shared_experts", "dense_mlp",
+// "router", and "all-linear" for all of these.
+const std::vector<std::string>& group_names();
+bool is_group(const std::string& name);
 
 // One place that gets an A and a B. For experts = 0: A [r, in], B [out, r]. For fused experts, in
 // PEFT's layout: A [E·r, in] (row e·r + k), B [out, r·E] (column k·E + e).
@@ -34,7 +44,11 @@ struct Target {
   models::Group group;
   int64_t in = 0, out = 0, experts = 0;
   int64_t rank = 0;
+  double scale = 1;
   std::string key_a, key_b;  // the keys of adapter_model.safetensors, "base_model.model.….lora_A.weight"
+
+  std::vector<int64_t> shape_a() const;
+  std::vector<int64_t> shape_b() const;
 };
 
 struct Plan {
