@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace masbak::base {
 
@@ -45,11 +46,13 @@ class DurableFolder {
 
  private:
   std::filesystem::path folder_, temporary_;
+  std::vector<std::filesystem::path> made_folders_;  // parents created here, removed without commit
   bool committed_ = false;
 };
 
 // Appends one line to a file that other processes read while it grows; one write(2) a line, fsync on
-// request. Used for events.jsonl and the audit spool.
+// request. A last line without its line break, torn by a crash, is removed when the file is opened.
+// Used for events.jsonl and the audit spool.
 class LineAppender {
  public:
   explicit LineAppender(const std::filesystem::path& file);
