@@ -14,5 +14,6 @@ struct CommandLine {
 };
 
 // (add functions, alphabetical)
+void add_serve(CommandLine& line);
 
 }  // namespace masbak::worker

@@ -16,6 +16,7 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   CommandLine line{app, chosen};
   // (calls of the add functions, alphabetical)
+  add_serve(line);
   (void)line;
   try {
     app.parse(argc, argv);
