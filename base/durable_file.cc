@@ -199,8 +199,10 @@ DurableFolder::DurableFolder(const fs::path& folder) {
   if (!folder_.has_filename()) folder_ = folder_.parent_path();
   std::error_code fault;
   if (fs::exists(folder_, fault) && (!fs::is_directory(folder_, fault) || !fs::is_empty(folder_, fault))) {
-    throw Error(Code::kAlreadyExists, "expected a new or empty folder, found something there already; "
-                "choose another name or remove it", {.file = folder.string()});
+    throw Error(Code::kAlreadyExists,
+                "expected a new or empty folder, found something there already; "
+                "choose another name or remove it",
+                {.file = folder.string()});
   }
   made_folders_ = make_folders(folder_.parent_path());
   const fs::path temporary = temporary_name(folder_);

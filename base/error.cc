@@ -4,11 +4,14 @@
 #include <cstring>
 #include <utility>
 
+#include "base/text.h"
+
 namespace masbak::base {
 namespace {
 
-// The promise is one line: what a library reports may hold line breaks and other control characters.
-std::string one_line(std::string text) {
+// The promise is one line of UTF-8: what a library reports or a file holds may be anything.
+std::string one_line(const std::string& raw) {
+  std::string text = with_valid_utf8(raw);
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }

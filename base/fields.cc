@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <set>
 
 #include "base/durable_file.h"
 #include "base/located_json.h"
+#include "base/text.h"
 
 namespace masbak::base {
 
@@ -35,11 +35,7 @@ std::string found(const Json& value) {
   switch (value.type()) {
     case Json::value_t::null: return "nothing";
     case Json::value_t::boolean: return value.get<bool>() ? "true" : "false";
-    case Json::value_t::string: {
-      std::string text = value.get<std::string>();
-      if (text.size() > kShown) text = text.substr(0, kShown) + "…";
-      return "the text \"" + text + "\"";
-    }
+    case Json::value_t::string: return "the text \"" + shortened(value.get_ref<const std::string&>(), kShown) + "\"";
     case Json::value_t::array: return "a list";
     case Json::value_t::object: return "a mapping";
     default: return "the number " + value.dump();
@@ -84,9 +80,6 @@ struct Type<std::string> {
     return value.is_string() ? std::optional(value.get<std::string>()) : std::nullopt;
   }
 };
-
-template <typename T>
-struct Type<std::vector<T>>;
 
 template <>
 struct Type<std::vector<std::string>> {
@@ -168,7 +161,7 @@ T Fields::get(const std::string& key, T fallback) const {
   return has(key) ? get<T>(key) : fallback;
 }
 
-#define MASBAK_INSTANTIATE(T)                         \
+#define MASBAK_INSTANTIATE(T)                          \
   template T Fields::get<T>(const std::string&) const; \
   template T Fields::get<T>(const std::string&, T) const;
 MASBAK_INSTANTIATE(bool)

@@ -45,8 +45,14 @@ class CountingIterator {
 class Builder {
  public:
   Builder(std::string_view text, const std::string& file, int first_line, bool want_lines)
-      : file_(file), start_(text.data()), position_(text.data()), counted_(text.data()), line_(first_line),
-        first_line_(first_line), end_(text.data() + text.size()), want_lines_(want_lines) {}
+      : file_(file),
+        start_(text.data()),
+        position_(text.data()),
+        counted_(text.data()),
+        line_(first_line),
+        first_line_(first_line),
+        end_(text.data() + text.size()),
+        want_lines_(want_lines) {}
 
   const char** position() { return &position_; }
   LocatedJson take() { return std::move(document_); }

@@ -31,7 +31,4 @@ LocatedJson parse_located_json(std::string_view text, const std::string& file, i
 // infinite and not-a-number values, and aliases that blow the document up. An empty text is null.
 LocatedJson parse_located_yaml(std::string_view text, const std::string& file);
 
-// The place of the first byte that is not UTF-8 (RFC 3629), npos if there is none.
-size_t find_invalid_utf8(std::string_view text);
-
 }  // namespace masbak::base

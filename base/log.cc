@@ -29,8 +29,7 @@ class LevelName : public spdlog::custom_flag_formatter {
 };
 
 std::shared_ptr<spdlog::logger> make_logger(const std::string& component) {
-  auto logger =
-      std::make_shared<spdlog::logger>(component, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>(component, std::make_shared<spdlog::sinks::stderr_sink_mt>());
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<LevelName>('*').set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %* %n: %v");
   logger->set_formatter(std::move(formatter));
@@ -47,7 +46,8 @@ std::shared_ptr<spdlog::logger> logger() {
 void write(spdlog::level::level_enum level, std::string_view message) {
   // One message is one line, so that a log can be read line by line whatever a message quotes.
   std::string line(message);
-  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   logger()->log(level, "{}", line);
 }
 

@@ -13,15 +13,15 @@
 namespace masbak::base {
 
 struct ProcessOptions {
-  std::vector<std::string> argv;             // argv[0] is searched in PATH unless it has a '/'
-  std::map<std::string, std::string> env;    // added to the inherited environment
-  std::filesystem::path working_directory;   // empty: inherited
-  std::filesystem::path stdout_file;         // appended; empty: inherited
-  std::filesystem::path stderr_file;         // appended; empty: inherited
-  std::string user;                          // started as this user (needs root); empty: the same
-  uint64_t address_space_bytes = 0;          // RLIMIT_AS, 0: no limit
-  bool new_session = false;                  // setsid: outlives the parent's terminal
-  bool die_with_parent = true;               // PR_SET_PDEATHSIG SIGKILL; false for what must go on
+  std::vector<std::string> argv;            // argv[0] is searched in PATH unless it has a '/'
+  std::map<std::string, std::string> env;   // added to the inherited environment
+  std::filesystem::path working_directory;  // empty: inherited
+  std::filesystem::path stdout_file;        // appended; empty: inherited
+  std::filesystem::path stderr_file;        // appended; empty: inherited
+  std::string user;                         // started as this user (needs root); empty: the same
+  uint64_t address_space_bytes = 0;         // RLIMIT_AS, 0: no limit
+  bool new_session = false;                 // setsid: outlives the parent's terminal
+  bool die_with_parent = true;              // PR_SET_PDEATHSIG SIGKILL; false for what must go on
 };
 
 // How a process ended: by exit (status) or by a signal.
@@ -45,10 +45,10 @@ class Process {
   pid_t pid() const { return pid_; }
   std::optional<ExitStatus> poll();  // reaps; nullopt while it runs
   ExitStatus wait();
-  void signal(int number);           // to the whole group
+  void signal(int number);  // to the whole group
   // SIGTERM, then SIGKILL after the grace period.
   ExitStatus stop(std::chrono::milliseconds grace);
-  pid_t release();                   // the child goes on without us
+  pid_t release();  // the child goes on without us
 
  private:
   explicit Process(pid_t pid) : pid_(pid) {}

@@ -112,8 +112,9 @@ std::string find_program(const std::string& name, const std::string& search_path
   if (forbidden) {
     throw Error(Code::kPermissionDenied, "the program " + name + " may not be executed; check its permissions");
   }
-  throw Error(Code::kNotFound, "expected the program " + name + " in one of the folders of PATH, found it in none; "
-              "install it or add its folder to PATH");
+  throw Error(Code::kNotFound, "expected the program " + name +
+                                   " in one of the folders of PATH, found it in none; "
+                                   "install it or add its folder to PATH");
 }
 
 FileDescriptor open_output(const std::filesystem::path& file) {
@@ -196,7 +197,9 @@ pid_t fork_quietly(const Plan& plan) {
 // The thread that forks what is to die with the process. It is never joined: it ends with the process.
 class Spawner {
  public:
-  Spawner() { std::thread([this] { serve(); }).detach(); }
+  Spawner() {
+    std::thread([this] { serve(); }).detach();
+  }
 
   pid_t fork(const Plan& plan) {
     std::unique_lock lock(mutex_);
@@ -257,8 +260,10 @@ Spawner& spawner() {
   switch (failure.stage) {
     case Stage::kExec:
       if (failure.number == ENOENT || failure.number == ENOTDIR) {
-        throw Error(Code::kNotFound, "expected a program at this path, found none (or its interpreter is missing); "
-                    "check the path", {.file = plan.program});
+        throw Error(Code::kNotFound,
+                    "expected a program at this path, found none (or its interpreter is missing); "
+                    "check the path",
+                    {.file = plan.program});
       }
       fail_errno("starting the program", plan.program);
     case Stage::kFolder: fail_errno("changing to the working folder of " + plan.arguments[0], plan.folder);

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <unordered_set>
 
 #include "base/located_json.h"
+#include "base/text.h"
 
 namespace masbak::base {
 namespace {
@@ -48,7 +50,7 @@ bool is_core_not_finite(std::string_view text) {
   return kNames.contains(without_sign(text)) || text == ".nan" || text == ".NaN" || text == ".NAN";
 }
 
-std::string one_line_utf8_fault(std::string_view text, size_t at) {
+std::string hex_byte(std::string_view text, size_t at) {
   char hex[8];
   std::snprintf(hex, sizeof hex, "0x%02x", static_cast<unsigned char>(text[at]));
   return hex;
@@ -60,7 +62,7 @@ int line_at(std::string_view text, size_t at) {
 
 class Converter {
  public:
-  explicit Converter(const std::string& file) : file_(file) {}
+  Converter(std::string_view text, const std::string& file) : text_(text), file_(file) {}
   LocatedJson take() { return std::move(document_); }
 
   void convert_root(const YAML::Node& root) {
@@ -122,7 +124,10 @@ class Converter {
     const std::string& tag = node.Tag();
     const auto tagged = [&tag](const char* name) { return tag == std::string("tag:yaml.org,2002:") + name; };
     // yaml-cpp tags a plain scalar "?" and a quoted one "!".
-    if (tag == "!" || tagged("str")) return text;
+    if (tag == "!" || tagged("str")) {
+      check_closed(node);
+      return text;
+    }
     if (tag == "?" || tag.empty()) return resolve_plain(text, node);
     Json value = resolve_plain(text, node);
     if (tagged("null") && value.is_null()) return value;
@@ -133,12 +138,30 @@ class Converter {
          node);
   }
 
+  // yaml-cpp takes a quote that is never closed for text up to the end of the file.
+  void check_closed(const YAML::Node& node) const {
+    auto at = static_cast<size_t>(std::max(node.Mark().pos, 0));
+    if (text_.starts_with("\xef\xbb\xbf")) at += 3;  // its positions leave the byte order mark out
+    if (at >= text_.size() || (text_[at] != '"' && text_[at] != '\'')) return;
+    const char quote = text_[at];
+    for (++at; at < text_.size(); ++at) {
+      if (quote == '"' && text_[at] == '\\') {
+        ++at;
+      } else if (text_[at] == quote) {
+        if (quote == '"' || at + 1 == text_.size() || text_[at + 1] != quote) return;
+        ++at;
+      }
+    }
+    fail(std::string("expected the quote ") + quote + " that opens here to be closed, found the end of the file", node);
+  }
+
   Json resolve_plain(const std::string& text, const YAML::Node& node) const {
     if (is_core_null(text)) return nullptr;
     if (text == "true" || text == "True" || text == "TRUE") return true;
     if (text == "false" || text == "False" || text == "FALSE") return false;
     if (is_core_decimal(text)) return integer(text[0] == '+' ? text.substr(1) : text, 10, text, node);
-    const std::string_view prefix = std::string_view(text).substr(0, 2), rest = std::string_view(text).substr(prefix.size());
+    const std::string_view prefix = std::string_view(text).substr(0, 2),
+                           rest = std::string_view(text).substr(prefix.size());
     if (prefix == "0o" && all_of(rest, "01234567")) return integer(std::string(rest), 8, text, node);
     if (prefix == "0x" && all_of(rest, "0123456789abcdefABCDEF")) return integer(std::string(rest), 16, text, node);
     if (is_core_not_finite(text)) fail("expected a finite number, found " + text, node);
@@ -165,6 +188,7 @@ class Converter {
     return value;
   }
 
+  std::string_view text_;
   const std::string& file_;
   LocatedJson document_;
   size_t nodes_ = 0;
@@ -175,7 +199,7 @@ class Converter {
 void check_characters(std::string_view text, const std::string& file) {
   const size_t invalid = find_invalid_utf8(text);
   if (invalid != std::string_view::npos) {
-    fail_input("expected UTF-8 text, found the byte " + one_line_utf8_fault(text, invalid) + "; save the file as UTF-8",
+    fail_input("expected UTF-8 text, found the byte " + hex_byte(text, invalid) + "; save the file as UTF-8",
                {.file = file, .line = line_at(text, invalid)});
   }
   const auto control = std::find_if(text.begin(), text.end(), [](char c) {
@@ -184,44 +208,16 @@ void check_characters(std::string_view text, const std::string& file) {
   });
   if (control != text.end()) {
     const auto at = static_cast<size_t>(control - text.begin());
-    fail_input("expected text, found the control character " + one_line_utf8_fault(text, at) + "; remove it",
+    fail_input("expected text, found the control character " + hex_byte(text, at) + "; remove it",
                {.file = file, .line = line_at(text, at)});
   }
 }
 
 }  // namespace
 
-size_t find_invalid_utf8(std::string_view text) {
-  const auto byte = [&text](size_t at) { return static_cast<unsigned char>(text[at]); };
-  for (size_t at = 0; at < text.size();) {
-    const unsigned char lead = byte(at);
-    size_t length = 1;
-    unsigned char low = 0x80, high = 0xbf;  // of the second byte: rules out overlong forms and surrogates
-    if (lead >= 0xc2 && lead <= 0xdf) {
-      length = 2;
-    } else if (lead >= 0xe0 && lead <= 0xef) {
-      length = 3;
-      if (lead == 0xe0) low = 0xa0;
-      if (lead == 0xed) high = 0x9f;
-    } else if (lead >= 0xf0 && lead <= 0xf4) {
-      length = 4;
-      if (lead == 0xf0) low = 0x90;
-      if (lead == 0xf4) high = 0x8f;
-    } else if (lead >= 0x80) {
-      return at;
-    }
-    if (at + length > text.size()) return at;
-    for (size_t i = 1; i < length; ++i) {
-      if (byte(at + i) < (i == 1 ? low : 0x80) || byte(at + i) > (i == 1 ? high : 0xbf)) return at;
-    }
-    at += length;
-  }
-  return std::string_view::npos;
-}
-
 LocatedJson parse_located_yaml(std::string_view text, const std::string& file) {
   check_characters(text, file);
-  Converter converter(file);
+  Converter converter(text, file);
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
     if (documents.size() > 1) {
