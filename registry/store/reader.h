@@ -61,7 +61,7 @@ class Reader {
                                     const std::string& suite_digest) const;
   // A version's own reports and those of its base (by digest); all with an empty `version`.
   Page<Report> list_reports(const std::string& version, const PageRequest& page) const;
-  // The same, all of them, only the latest of each suite: what a gate judges. `of_base` picks the base's.
+  // The latest of each suite digest, newest first: what a gate judges; the version's, or with `of_base` its base's.
   std::vector<Report> latest_reports(const std::string& version, bool of_base) const;
 
   // The latest of a version; get_ throws NOT_FOUND if no gate was run.

@@ -59,11 +59,12 @@ class Writer : public Reader {
   Report create_report(const Report& report);             // "report.create"
   GateReport create_gate_report(const GateReport& gate);  // "gate.run"
 
-  // Creates the deployment with generation 1, or adds a generation that replaces the target: an older target that
+  // Creates the deployment with its first revision, or adds a revision that replaces the target: an older target that
   // is not active is no longer wanted; the active one goes on until the new one is READY. The same version on
   // the same node while that target is not FAILED changes nothing. FAILED_PRECONDITION while it is being deleted.
   Deployment deploy(const DeployRequest& request);  // "deployment.deploy"
-  // Deploys previous_version. FAILED_PRECONDITION if there is none.
+  // Deploys previous_version; or, while the target has not become active and another serves, gives the target up
+  // and stays with that one. FAILED_PRECONDITION if there is neither.
   Deployment rollback_deployment(const std::string& name);  // "deployment.rollback"
   // Nothing is wanted any more; revisions go on until they are observed STOPPED.
   Deployment delete_deployment(const std::string& name, const std::string& etag = "");  // "deployment.delete"
@@ -71,11 +72,11 @@ class Writer : public Reader {
   void remove_deployment(const std::string& name);  // "deployment.remove"
 
   // Where a revision is to run. FAILED_PRECONDITION unless it is PENDING.
-  Revision place_revision(const std::string& deployment, int generation, const std::string& node);
+  Revision place_revision(const std::string& deployment, int64_t generation, const std::string& node);
   // What was observed. When the target becomes READY it becomes the active one, the active one before is no
   // longer wanted, and its version becomes previous_version (if it is another). When the active one has ended
   // nothing is active. FAILED_PRECONDITION for an illegal transition.
-  Revision observe_revision(const std::string& deployment, int generation, RevisionState state,
+  Revision observe_revision(const std::string& deployment, int64_t generation, RevisionState state,
                             const std::string& endpoint = "", const std::string& error = "");
   // ^ "deployment.STATE" on READY, FAILED and STOPPED
 

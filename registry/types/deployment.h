@@ -24,10 +24,12 @@ bool revision_transition_is_legal(RevisionState from, RevisionState to);
 // One attempt to serve one version: one model server process. Its task's id is "deployments/NAME/GENERATION".
 struct Revision {
   std::string deployment;
-  int generation = 0;  // from 1 within a deployment
+  int64_t generation = 0;  // counted for the whole installation, so that a task's id is never used twice
   std::string version;
   std::string node;  // empty until placed
   int port = 0;      // wanted; 0: the node chooses
+  std::string served_model_name;
+  std::string base_model_name;
   RevisionState state = RevisionState::kPending;  // observed
   bool wanted = true;                             // desired: false: should end
   std::string endpoint;
@@ -39,8 +41,6 @@ struct Revision {
 struct Deployment {
   std::string name;              // "deployments/pump-assistant"
   std::string previous_version;  // where a rollback leads; empty: none
-  std::string served_model_name;
-  std::string base_model_name;
   bool deleted = false;            // desired: all revisions end, then remove_deployment
   Revision target;                 // what is to serve: the latest generation
   std::optional<Revision> active;  // what answers now: the target, or the one before until the target is READY
