@@ -183,16 +183,19 @@ std::string build_header(const std::vector<const TensorToProduce*>& order,
                          const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
+  auto& entries = header.get_ref<Json::object_t&>();  // appended directly: a look-up by key is linear
+  std::set<std::string_view> names{"__metadata__"};
   uint64_t position = 0;
   for (const TensorToProduce* tensor : order) {
     const base::Where where{"", 0, tensor->name};
-    if (tensor->name == "__metadata__" || header.contains(tensor->name)) {
+    if (!names.insert(tensor->name).second) {
       throw Error(Code::kAlreadyExists, "two tensors of one file have the name \"" + tensor->name + "\"", where);
     }
     const uint64_t bytes = checked_bytes(tensor->shape, dtype_bytes(tensor->dtype), where);
-    header[tensor->name] = {{"dtype", dtype_name(tensor->dtype)},
-                            {"shape", tensor->shape},
-                            {"data_offsets", {position, position + bytes}}};
+    entries.push_back({tensor->name,
+                       {{"dtype", dtype_name(tensor->dtype)},
+                        {"shape", tensor->shape},
+                        {"data_offsets", {position, position + bytes}}}});
     position += bytes;
   }
   std::string text = header.dump();

@@ -14,6 +14,8 @@ struct CommandLine {
 };
 
 // (add functions, alphabetical)
+void add_adopt(CommandLine& line);
 void add_serve(CommandLine& line);
+void add_tokenize(CommandLine& line);
 
 }  // namespace masbak::worker

@@ -16,7 +16,9 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   CommandLine line{app, chosen};
   // (calls of the add functions, alphabetical)
+  add_adopt(line);
   add_serve(line);
+  add_tokenize(line);
   (void)line;
   try {
     app.parse(argc, argv);
