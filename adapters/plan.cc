@@ -52,7 +52,8 @@ std::vector<std::string> known_names(const std::vector<PlanPlace>& places, bool 
 // The choice of places, kept as one flag a place.
 class Selection {
  public:
-  explicit Selection(const std::vector<PlanPlace>& places) : places_(places), chosen_(places.size(), false) {}
+  Selection(const std::vector<PlanPlace>& places, Matching matching)
+      : places_(places), strict_(matching == Matching::kRunFile), chosen_(places.size(), false) {}
 
   template <typename Match>
   bool mark(const Match& match, bool value) {
@@ -74,13 +75,17 @@ class Selection {
   bool chosen(size_t i) const { return chosen_[i]; }
 
  private:
-  [[noreturn]] void fail_unmatched(const std::string& field, const std::string& entry, bool parameters) const;
+  void report_unmatched(const std::string& field, const std::string& entry, bool parameters) const;
+
+  bool is_group_name(const std::string& entry) const { return strict_ && is_group(entry); }
 
   const std::vector<PlanPlace>& places_;
+  const bool strict_;
   std::vector<bool> chosen_;
 };
 
-void Selection::fail_unmatched(const std::string& field, const std::string& entry, bool parameters) const {
+void Selection::report_unmatched(const std::string& field, const std::string& entry, bool parameters) const {
+  if (!strict_) return;
   std::vector<std::string> known = known_names(places_, parameters);
   if (!parameters) known.insert(known.end(), group_names().begin(), group_names().end());
   const auto nearest = base::nearest_name(entry, known);
@@ -100,34 +105,34 @@ void Selection::fail_unmatched(const std::string& field, const std::string& entr
 
 void Selection::add_module(const std::string& entry) {
   bool any;
-  if (is_group(entry)) {
+  if (is_group_name(entry)) {
     any = mark([&](const PlanPlace& place) { return in_group(place.group, entry); }, true);
   } else {
     any = mark([&](const PlanPlace& place) { return place.experts == 0 && ends_with_name(place.name, entry); }, true);
     const bool fused = !any && std::any_of(places_.begin(), places_.end(), [&](const PlanPlace& place) {
       return place.experts > 0 && ends_with_name(place.name, entry);
     });
-    if (fused) {
+    if (fused && strict_) {
       base::fail_input("'" + entry + "' is a parameter that holds all experts, no module; name it in " +
                            "target_parameters, or use the group 'experts'",
                        {"", 0, "adapter.target_modules"});
     }
   }
-  if (!any) fail_unmatched("target_modules", entry, false);
+  if (!any) report_unmatched("target_modules", entry, false);
 }
 
 void Selection::add_parameter(const std::string& entry) {
   const bool any = mark([&](const PlanPlace& place) { return ends_with_name(parameter_name(place), entry); }, true);
-  if (!any) fail_unmatched("target_parameters", entry, true);
+  if (!any) report_unmatched("target_parameters", entry, true);
 }
 
 void Selection::exclude(const std::string& entry) {
   const bool any = mark(
       [&](const PlanPlace& place) {
-        return is_group(entry) ? in_group(place.group, entry) : ends_with_name(place.name, entry);
+        return is_group_name(entry) ? in_group(place.group, entry) : ends_with_name(place.name, entry);
       },
       false);
-  if (!any) {
+  if (!any && strict_) {
     base::fail_input("'" + entry + "' excludes nothing that was targeted; remove it or correct the name",
                      {"", 0, "adapter.exclude_modules"});
   }
@@ -140,7 +145,7 @@ void Selection::add_pattern(const std::string& text) {
         return place.experts == 0 && pattern.matches(place.name);
       },
       true);
-  if (!any) {
+  if (!any && strict_) {
     base::fail_input("the regular expression '" + text + "' matches no whole module name of this model, such as '" +
                          (places_.empty() ? "" : places_.front().name) + "'; a list of names matches by their ends",
                      {"", 0, "adapter.target_modules"});
@@ -149,7 +154,7 @@ void Selection::add_pattern(const std::string& text) {
 
 void Selection::exclude_pattern(const std::string& text) {
   const NamePattern pattern(text, "adapter.exclude_modules");
-  if (!mark([&](const PlanPlace& place) { return pattern.matches(place.name); }, false)) {
+  if (!mark([&](const PlanPlace& place) { return pattern.matches(place.name); }, false) && strict_) {
     base::fail_input("the regular expression '" + text + "' excludes nothing that was targeted",
                      {"", 0, "adapter.exclude_modules"});
   }
@@ -247,13 +252,14 @@ std::vector<PlanPlace> places(models::CausalModel& model) {
   return result;
 }
 
-Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places) {
-  Selection selection(places);
+Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places, Matching matching) {
+  Selection selection(places, matching);
   for (const std::string& entry : config.target_modules) selection.add_module(entry);
   if (!config.target_pattern.empty()) selection.add_pattern(config.target_pattern);
-  for (const std::string& entry : config.target_parameters) selection.add_parameter(entry);
   for (const std::string& entry : config.exclude_modules) selection.exclude(entry);
   if (!config.exclude_pattern.empty()) selection.exclude_pattern(config.exclude_pattern);
+  // As in PEFT, what is excluded are modules; a parameter named outright stays.
+  for (const std::string& entry : config.target_parameters) selection.add_parameter(entry);
 
   Plan plan;
   plan.config = config;
@@ -267,7 +273,10 @@ Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places) {
     plan.trainable_parameters += copies * config.r * (place.in + place.out);
   }
   if (plan.targets.empty()) {
-    base::fail_input("exclude_modules leaves nothing to train", {"", 0, "adapter.exclude_modules"});
+    base::fail_input(matching == Matching::kPeft ? "none of the adapter's targets is in this model; is it another "
+                                                   "model's adapter?"
+                                                 : "exclude_modules leaves nothing to train",
+                     {"", 0, matching == Matching::kPeft ? "target_modules" : "adapter.exclude_modules"});
   }
   name_keys(&plan.targets);
   plan.frozen = frozen_names(places, selection);

@@ -69,6 +69,10 @@ struct PlanPlace {
   int64_t in = 0, out = 0, experts = 0;
 };
 std::vector<PlanPlace> places(models::CausalModel& model);
-Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places);
+// How names are understood: a run file's (groups too, and each must match), or those of a finished adapter
+// as PEFT reads them (ends of names alone; at least one must match).
+enum class Matching { kRunFile, kPeft };
+Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places,
+               Matching matching = Matching::kRunFile);
 
 }  // namespace masbak::adapters
