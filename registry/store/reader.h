@@ -91,7 +91,9 @@ class Reader {
   // Walks the whole chain and compares its end with the head that is kept apart.
   AuditVerdict verify_audit() const;
 
- protected:
+  Session& session() const { return session_; }  // for the store's own files
+
+ private:
   Session& session_;
 };
 

@@ -10,12 +10,12 @@
 
 namespace masbak::registry {
 
-//   PENDING ─→ STARTING ─→ READY ─→ STOPPING ─→ STOPPED
-//      │           ↑____________│        ↑        ↑
-//      └───────────┴──→ FAILED ──────────┴────────┘
+//   PENDING ─→ STARTING ←─→ READY ─→ STOPPING ─→ STOPPED
+//                  └──→ FAILED ←┘───────→┘          ↑
+//                          └────────────────────────┘
 //
-// READY → STARTING: the server died and is started again. PENDING → STOPPING and → STOPPED: given up before
-// it started. Any state may be repeated (then only endpoint and error are taken over).
+// Steps that went unobserved may be left out (PENDING → READY, STARTING → STOPPED). READY → STARTING: the server
+// died and is started again. The same state again takes over endpoint and error only.
 enum class RevisionState { kPending = 1, kStarting = 2, kReady = 3, kFailed = 4, kStopping = 5, kStopped = 6 };
 
 std::string_view revision_state_name(RevisionState state);
