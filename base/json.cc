@@ -240,8 +240,11 @@ void read_json_lines(const std::filesystem::path& file, const std::function<void
       if (std::ferror(stream.get()) != 0 || errno != 0) fail_errno("reading the file", name);
       return;
     }
-    const std::string_view text(buffer, static_cast<size_t>(length));
-    if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) continue;
+    // Without its line break, so that a fault at the end of a row is on this line, not the next.
+    std::string_view text(buffer, static_cast<size_t>(length));
+    const size_t last = text.find_last_not_of(" \t\r\n");
+    if (last == std::string_view::npos) continue;
+    text = text.substr(0, last + 1);
     Json value;
     try {
       value = parse_json(text, name, line);

@@ -101,7 +101,7 @@ std::string find_program(const std::string& name, const std::string& search_path
   for (size_t begin = 0; begin <= search_path.size();) {
     const size_t end = std::min(search_path.find(':', begin), search_path.size());
     const std::string folder = search_path.substr(begin, end - begin);
-    const std::string candidate = (folder.empty() ? "." : folder) + "/" + name;
+    std::string candidate = (folder.empty() ? "." : folder) + "/" + name;
     std::error_code ignored;
     if (std::filesystem::is_regular_file(candidate, ignored)) {
       if (::access(candidate.c_str(), X_OK) == 0) return candidate;

@@ -12,7 +12,7 @@
 namespace masbak::base {
 namespace {
 
-constexpr size_t kMaxNodes = 1'000'000;
+constexpr size_t kMaxNodes = 200'000;
 
 bool all_of(std::string_view text, std::string_view allowed) {
   return !text.empty() && text.find_first_not_of(allowed) == std::string_view::npos;
@@ -79,7 +79,7 @@ class Converter {
 
   Json convert(const YAML::Node& node, const std::string& pointer, int depth) {
     // Aliases can multiply a small file without end, or make it contain itself.
-    if (++nodes_ > kMaxNodes) fail("expected at most 1000000 values, found more; aliases may repeat each other", node);
+    if (++nodes_ > kMaxNodes) fail("expected at most 200000 values, found more; aliases may repeat each other", node);
     if (depth > kMaxDocumentDepth) {
       fail("expected at most " + std::to_string(kMaxDocumentDepth) + " nested levels, found more", node);
     }
