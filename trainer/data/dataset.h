@@ -14,7 +14,7 @@ namespace masbak::trainer {
 
 // alpaca: instruction, input?, output. sharegpt: conversations [{from, value}]. messages: messages
 // [{role, content, tool_calls?}], tools?. text: text. preference: prompt, chosen, rejected.
-// tokens: input_ids, labels. auto: told by the first row's fields.
+// tokens: input_ids, labels. auto: told by the fields of the first row that has those of a format.
 enum class Format { kAuto, kAlpaca, kShareGpt, kMessages, kText, kPreference, kTokens };
 Format parse_format(const std::string& name);
 std::string format_name(Format format);
@@ -22,8 +22,9 @@ std::string format_name(Format format);
 // One row, in the one form that everything after uses.
 struct Conversation {
   int line = 0;                 // in the file, from 1
-  base::Json messages;          // [{role, content, …}], empty for text and tokens
+  base::Json messages;          // [{role, content, …}], empty for text and tokens; the prompt of a preference
   base::Json tools;             // null if none
+  base::Json chosen, rejected;  // format preference: the messages that follow the prompt
   std::string text;             // format text
   std::vector<int32_t> ids, labels;  // format tokens
 };
@@ -46,10 +47,12 @@ struct RowProblem {
 struct DatasetReport {
   std::string file;
   Format format = Format::kAuto;
+  std::string detected;               // format auto: what was seen, in words
   int64_t rows = 0;
   std::vector<RowProblem> problems;
+  int64_t duplicates = 0;             // rows that say exactly what an earlier row says; kept
   int64_t truncated = 0;              // rows cut at max_length
-  int64_t without_answer = 0;         // rows in which the mask leaves nothing to learn
+  int64_t without_answer = 0;         // rows in which the mask leaves nothing to learn; each is a problem too
   int64_t tokens = 0, trained_tokens = 0;
   int64_t shortest = 0, median = 0, longest = 0;  // tokens a row
   base::Json to_json() const;
@@ -62,7 +65,8 @@ struct DatasetOptions {
 };
 
 // Reads every row; bad ones become problems (line, field, message), never an exception.
-// Throws only if the file cannot be read at all.
+// Throws only if the file cannot be read at all, or (auto) no row has the fields of a format.
+// A file is JSON Lines, or one JSON array of rows.
 std::vector<Conversation> read_conversations(const std::filesystem::path& file, Format format, DatasetReport* report);
 
 // Renders, tokenises and masks. With assistant_only_loss the loss is on the assistant's answers and

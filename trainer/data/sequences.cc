@@ -1,0 +1,132 @@
+// Conversations → token sequences with labels.
+#include <algorithm>
+
+#include "base/error.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/mask.h"
+
+namespace masbak::trainer {
+namespace {
+
+constexpr int32_t kIgnored = -100;
+
+TokenSequence from_tokens(const Conversation& row, const models::Tokenizer& tokenizer) {
+  const auto size = static_cast<int32_t>(tokenizer.vocabulary_size());
+  for (const auto* list : {&row.ids, &row.labels}) {
+    for (size_t i = 0; i < list->size(); ++i) {
+      if ((*list)[i] < size) continue;
+      base::fail_input("expected an id below the vocabulary's size " + std::to_string(size) + ", found " +
+                           std::to_string((*list)[i]),
+                       {.field = std::string(list == &row.ids ? "input_ids" : "labels") + "[" + std::to_string(i) + "]"});
+    }
+  }
+  return {row.ids, row.labels, row.line};
+}
+
+// Plain text: everything is learnt, also that it ends.
+TokenSequence from_text(const Conversation& row, const models::Tokenizer& tokenizer) {
+  TokenSequence sequence{tokenizer.encode(row.text, true), {}, row.line};
+  const auto end = tokenizer.token_id(tokenizer.eos_token());
+  if (end && (sequence.ids.empty() || sequence.ids.back() != *end)) sequence.ids.push_back(*end);
+  sequence.labels = sequence.ids;
+  return sequence;
+}
+
+TokenSequence from_chat(const Conversation& row, const models::Tokenizer& tokenizer,
+                        const models::ChatTemplate* chat_template, bool assistant_only_loss) {
+  if (!chat_template) {
+    throw base::Error(base::Code::kFailedPrecondition,
+                      "the dataset holds conversations, but the model has no chat template; add chat_template.jinja to "
+                      "the model folder, or give the data as text");
+  }
+  if (!assistant_only_loss) {
+    base::Json context{{"messages", row.messages}, {"add_generation_prompt", false}};
+    if (!row.tools.is_null()) context["tools"] = row.tools;
+    TokenSequence sequence{tokenizer.encode(chat_template->render(context).text), {}, row.line};
+    sequence.labels = sequence.ids;
+    return sequence;
+  }
+  TokenMask mask = tokenize_with_mask(render_answers(row, *chat_template), tokenizer);
+  TokenSequence sequence{std::move(mask.ids), {}, row.line};
+  sequence.labels.assign(sequence.ids.size(), kIgnored);
+  for (size_t i = 0; i < sequence.ids.size(); ++i) {
+    if (mask.trained[i]) sequence.labels[i] = sequence.ids[i];
+  }
+  return sequence;
+}
+
+// Labels that the loss sees: the first one has nothing before it to be predicted from.
+int64_t count_trained(const TokenSequence& sequence) {
+  if (sequence.labels.empty()) return 0;
+  return std::count_if(sequence.labels.begin() + 1, sequence.labels.end(), [](int32_t l) { return l != kIgnored; });
+}
+
+// Cuts at max_length and counts. False if nothing is left to learn: then the row is a problem.
+bool accept(TokenSequence* sequence, const DatasetOptions& options, DatasetReport* report) {
+  const size_t limit = static_cast<size_t>(options.max_length);
+  const size_t length = sequence->ids.size();
+  if (length > limit) {
+    ++report->truncated;
+    sequence->ids.resize(limit);
+    sequence->labels.resize(limit);
+  }
+  const int64_t trained = count_trained(*sequence);
+  if (trained == 0) {
+    ++report->without_answer;
+    report->problems.push_back(
+        {sequence->line, "",
+         length > limit ? "nothing to learn is left after the cut at max_length " + std::to_string(limit) +
+                              " (the row has " + std::to_string(length) + " tokens); raise max_length"
+                        : "the row has no token to learn"});
+    return false;
+  }
+  report->tokens += static_cast<int64_t>(sequence->ids.size());
+  report->trained_tokens += trained;
+  return true;
+}
+
+void measure(const std::vector<TokenSequence>& sequences, DatasetReport* report) {
+  if (sequences.empty()) return;
+  std::vector<int64_t> lengths;
+  for (const TokenSequence& sequence : sequences) lengths.push_back(static_cast<int64_t>(sequence.ids.size()));
+  std::sort(lengths.begin(), lengths.end());
+  report->shortest = lengths.front();
+  report->median = lengths[lengths.size() / 2];
+  report->longest = lengths.back();
+}
+
+TokenSequence make_sequence(const Conversation& row, const models::Tokenizer& tokenizer,
+                            const models::ChatTemplate* chat_template, const DatasetOptions& options) {
+  if (!row.chosen.is_null()) {
+    throw base::Error(base::Code::kFailedPrecondition,
+                      "objective sft cannot learn from preference pairs; give alpaca, sharegpt, messages, text or tokens");
+  }
+  if (!row.ids.empty()) return from_tokens(row, tokenizer);
+  if (!row.text.empty()) return from_text(row, tokenizer);
+  return from_chat(row, tokenizer, chat_template, options.assistant_only_loss);
+}
+
+}  // namespace
+
+std::vector<TokenSequence> tokenize_conversations(const std::vector<Conversation>& conversations,
+                                                  const models::Tokenizer& tokenizer,
+                                                  const models::ChatTemplate* chat_template,
+                                                  const DatasetOptions& options, DatasetReport* report) {
+  DatasetReport unused;
+  if (!report) report = &unused;
+  std::vector<TokenSequence> sequences;
+  for (const Conversation& row : conversations) {
+    try {
+      TokenSequence sequence = make_sequence(row, tokenizer, chat_template, options);
+      if (accept(&sequence, options, report)) sequences.push_back(std::move(sequence));
+    } catch (const base::Error& error) {
+      // What is wrong with the run as a whole goes up; what is wrong with one row is its problem.
+      if (error.code() == base::Code::kFailedPrecondition) throw;
+      report->problems.push_back({row.line, error.where().field, error.what()});
+    }
+  }
+  measure(sequences, report);
+  return sequences;
+}
+
+}  // namespace masbak::trainer
