@@ -15,6 +15,10 @@ struct CommandLine {
 
 // (add functions, alphabetical)
 void add_adopt(CommandLine& line);
+void add_generate(CommandLine& line);
+void add_logits(CommandLine& line);
+void add_inspect(CommandLine& line);
+void add_scan(CommandLine& line);
 void add_serve(CommandLine& line);
 void add_tokenize(CommandLine& line);
 

@@ -17,6 +17,10 @@ int run(int argc, char** argv) {
   CommandLine line{app, chosen};
   // (calls of the add functions, alphabetical)
   add_adopt(line);
+  add_generate(line);
+  add_logits(line);
+  add_inspect(line);
+  add_scan(line);
   add_serve(line);
   add_tokenize(line);
   (void)line;
