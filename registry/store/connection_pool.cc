@@ -48,7 +48,13 @@ std::unique_ptr<pqxx::connection> ConnectionPool::connect() const {
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   connection->inhibit_reactivation(true);
 #pragma GCC diagnostic pop
-  connection->set_client_encoding("UTF8");
+  try {
+    connection->set_client_encoding("UTF8");
+  } catch (const pqxx::failure& fault) {
+    // libpqxx does not say here that the connection was lost meanwhile.
+    if (!connection->is_open()) throw pqxx::broken_connection(fault.what());
+    throw;
+  }
   return connection;
 }
 
