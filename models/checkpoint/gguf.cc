@@ -28,7 +28,7 @@ class Cursor {
 
   std::string_view take(uint64_t count, const char* what) {
     if (count > bytes_.size() - at_) {
-      throw Error(Code::kDataLoss,
+      throw Error(Code::kInvalidArgument,
                   std::string("the file ends in the middle of ") + what + ": " + std::to_string(count) +
                       " bytes expected, " + std::to_string(bytes_.size() - at_) +
                       " left; it is truncated or damaged, fetch it again",
@@ -52,7 +52,7 @@ class Cursor {
   uint64_t count(uint64_t smallest, const char* what) {
     const uint64_t value = number<uint64_t>(what);
     if (value > (bytes_.size() - at_) / smallest) {
-      throw Error(Code::kDataLoss,
+      throw Error(Code::kInvalidArgument,
                   std::string("the file announces ") + std::to_string(value) + " " + what +
                       ", more than fit in its remaining " + std::to_string(bytes_.size() - at_) +
                       " bytes; it is truncated or damaged",
@@ -247,7 +247,7 @@ GgufFile::GgufFile(const std::filesystem::path& file) : map_(std::make_shared<co
                        where);
     }
     if (one.offset > data_bytes || one.bytes > data_bytes - one.offset) {
-      throw Error(Code::kDataLoss,
+      throw Error(Code::kInvalidArgument,
                   "the tensor should lie in bytes " + std::to_string(one.offset) + " to " +
                       std::to_string(one.offset + one.bytes) + " of the data, but the file holds only " +
                       std::to_string(data_bytes) + "; it is truncated, fetch it again",

@@ -34,9 +34,9 @@ struct GgufTensor {
 };
 
 // A file, mapped and checked in full at construction: every length, count, offset and shape lies in the
-// file, so that no later call reads outside it. Throws NOT_FOUND; DATA_LOSS for a truncated file;
-// INVALID_ARGUMENT for one that is not GGUF or contradicts itself; UNIMPLEMENTED for a version or an
-// element type that cannot be read. Thread-safe to read.
+// file, so that no later call reads outside it. Throws NOT_FOUND; INVALID_ARGUMENT
+// for a file that is not GGUF, truncated, or contradicts itself; UNIMPLEMENTED for a version or an element
+// type that cannot be read. Thread-safe to read.
 class GgufFile {
  public:
   explicit GgufFile(const std::filesystem::path& file);

@@ -61,7 +61,7 @@ uint64_t checked_bytes(const std::vector<int64_t>& shape, size_t item_bytes, con
 // Splits the file into header and data; checks the lengths.
 std::pair<std::string_view, std::string_view> split_file(std::string_view bytes, const std::string& file) {
   if (bytes.size() < 8) {
-    throw Error(Code::kDataLoss,
+    throw Error(Code::kInvalidArgument,
                 "a safetensors file begins with 8 bytes of header length, but this one has " +
                     std::to_string(bytes.size()) + " bytes; fetch it again",
                 {file});
@@ -74,7 +74,7 @@ std::pair<std::string_view, std::string_view> split_file(std::string_view bytes,
                      {file});
   }
   if (length > bytes.size() - 8) {
-    throw Error(Code::kDataLoss,
+    throw Error(Code::kInvalidArgument,
                 "the header should have " + std::to_string(length) + " bytes, but the file ends after " +
                     std::to_string(bytes.size() - 8) + "; it is truncated, fetch it again",
                 {file});
@@ -137,7 +137,7 @@ void check_layout(const std::vector<Entry>& entries, uint64_t data_bytes, const 
                        {file, 0, entry.view.name});
     }
     if (entry.end > data_bytes) {
-      throw Error(Code::kDataLoss,
+      throw Error(Code::kInvalidArgument,
                   "the tensor ends at byte " + std::to_string(entry.end) + " of the data, but the file holds only " +
                       std::to_string(data_bytes) + "; it is truncated, fetch it again",
                   {file, 0, entry.view.name});

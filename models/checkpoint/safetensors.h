@@ -34,8 +34,8 @@ struct TensorView {
 };
 
 // Every tensor of one file, in the order of the data. Checks the header in full: length, UTF-8, dtypes,
-// shapes that fit their offsets, no overlap, no gap past the end. INVALID_ARGUMENT or DATA_LOSS
-// (a file shorter than its header says) with file and tensor name.
+// shapes that fit their offsets, no overlap, no gap, no byte left over. INVALID_ARGUMENT with file and tensor
+// name, also for a truncated file: a damaged file is bad input.
 std::vector<TensorView> read_safetensors(const std::filesystem::path& file,
                                          std::map<std::string, std::string>* metadata = nullptr);
 

@@ -1,0 +1,42 @@
+// masbak-worker inspect: what a model folder holds, without loading it.
+#include <iostream>
+#include <memory>
+
+#include "base/document.h"
+#include "models/checkpoint/inspect.h"
+#include "programs/worker/commands.h"
+
+namespace masbak::worker {
+namespace {
+
+int inspect(const std::filesystem::path& folder) {
+  const models::Inspection found = models::inspect_model(folder);
+  base::Json report{{"family", found.family},
+                    {"parameters", found.parameters},
+                    {"active_parameters", found.active_parameters},
+                    {"kv_cache_bytes_per_token", found.kv_cache_bytes_per_token},
+                    {"kv_cache_ratio_to_multi_head_attention", found.kv_cache_ratio},
+                    {"weights_bytes", found.weights_bytes},
+                    {"dtype", found.dtype},
+                    {"digest", found.digest},
+                    {"layers", found.layers},
+                    {"hidden_size", found.hidden},
+                    {"vocabulary", found.vocabulary},
+                    {"max_positions", found.max_positions},
+                    {"experts", found.experts},
+                    {"experts_per_token", found.experts_per_token}};
+  std::cout << report.dump() << "\n";
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect(CommandLine& line) {
+  CLI::App* command = line.app.add_subcommand("inspect", "Print what a model folder holds, without loading it");
+  auto folder = std::make_shared<std::filesystem::path>();
+  command->add_option("MODEL", *folder, "Hugging Face folder")->required();
+  command->footer("Example: masbak-worker inspect models/demo");
+  command->callback([&chosen = line.chosen, folder] { chosen = [folder] { return inspect(*folder); }; });
+}
+
+}  // namespace masbak::worker
