@@ -7,6 +7,19 @@
 
 namespace masbak::services {
 
+namespace {
+
+// 0 for a line that is no event: what a machine that lost its power may leave. The gap that it makes is seen by
+// the control plane.
+int64_t seq_of(const std::string& line) {
+  base::Json json = base::Json::parse(line, nullptr, false);
+  if (!json.is_object()) return 0;
+  auto seq = json.find("seq");
+  return seq != json.end() && seq->is_number_integer() ? seq->get<int64_t>() : 0;
+}
+
+}  // namespace
+
 EventTail::Batch EventTail::after(int64_t seq, size_t max_bytes) {
   Batch batch;
   std::ifstream in(file_, std::ios::binary);
@@ -18,12 +31,15 @@ EventTail::Batch EventTail::after(int64_t seq, size_t max_bytes) {
   }
   in.seekg(static_cast<std::streamoff>(known_offset_));
   size_t bytes = 0;
+  uint64_t offset = known_offset_;
   std::string line;
   while (std::getline(in, line) && !in.eof()) {
-    int64_t line_seq = base::parse_json(line, file_).at("seq").get<int64_t>();
+    offset += line.size() + 1;
+    int64_t line_seq = seq_of(line);
+    if (line_seq == 0) continue;
     if (line_seq <= seq) {
       known_seq_ = line_seq;
-      known_offset_ += line.size() + 1;
+      known_offset_ = offset;
       continue;
     }
     if (!batch.lines.empty() && bytes + line.size() > max_bytes) {
