@@ -77,6 +77,11 @@ std::vector<TokenSequence> tokenize_conversations(const std::vector<Conversation
                                                   const models::ChatTemplate* chat_template,
                                                   const DatasetOptions& options, DatasetReport* report);
 
+// The same for rows of format tokens alone, which need no tokenizer. Rows with an id not below `vocabulary`
+// become problems.
+std::vector<TokenSequence> take_tokens(const std::vector<Conversation>& conversations, int64_t vocabulary,
+                                       const DatasetOptions& options, DatasetReport* report);
+
 // The order of the examples in one epoch: the identity, or a permutation fixed by (seed, epoch).
 std::vector<int64_t> epoch_order(int64_t examples, bool shuffle, uint64_t seed, int64_t epoch);
 

@@ -10,8 +10,7 @@ namespace {
 
 constexpr int32_t kIgnored = -100;
 
-TokenSequence from_tokens(const Conversation& row, const models::Tokenizer& tokenizer) {
-  const auto size = static_cast<int32_t>(tokenizer.vocabulary_size());
+TokenSequence from_tokens(const Conversation& row, int64_t size) {
   for (const auto* list : {&row.ids, &row.labels}) {
     for (size_t i = 0; i < list->size(); ++i) {
       if ((*list)[i] < size) continue;
@@ -101,9 +100,30 @@ TokenSequence make_sequence(const Conversation& row, const models::Tokenizer& to
     throw base::Error(base::Code::kFailedPrecondition,
                       "objective sft cannot learn from preference pairs; give alpaca, sharegpt, messages, text or tokens");
   }
-  if (!row.ids.empty()) return from_tokens(row, tokenizer);
+  if (!row.ids.empty()) return from_tokens(row, static_cast<int64_t>(tokenizer.vocabulary_size()));
   if (!row.text.empty()) return from_text(row, tokenizer);
   return from_chat(row, tokenizer, chat_template, options.assistant_only_loss);
+}
+
+// Makes a sequence of each row. What is wrong with one row is its problem; what is wrong with the run as a whole
+// goes up.
+template <typename Make>
+std::vector<TokenSequence> make_all(const std::vector<Conversation>& conversations, const DatasetOptions& options,
+                                    DatasetReport* report, const Make& make) {
+  DatasetReport unused;
+  if (!report) report = &unused;
+  std::vector<TokenSequence> sequences;
+  for (const Conversation& row : conversations) {
+    try {
+      TokenSequence sequence = make(row);
+      if (accept(&sequence, options, report)) sequences.push_back(std::move(sequence));
+    } catch (const base::Error& error) {
+      if (error.code() == base::Code::kFailedPrecondition) throw;
+      report->problems.push_back({row.line, error.where().field, error.what()});
+    }
+  }
+  measure(sequences, report);
+  return sequences;
 }
 
 }  // namespace
@@ -112,21 +132,14 @@ std::vector<TokenSequence> tokenize_conversations(const std::vector<Conversation
                                                   const models::Tokenizer& tokenizer,
                                                   const models::ChatTemplate* chat_template,
                                                   const DatasetOptions& options, DatasetReport* report) {
-  DatasetReport unused;
-  if (!report) report = &unused;
-  std::vector<TokenSequence> sequences;
-  for (const Conversation& row : conversations) {
-    try {
-      TokenSequence sequence = make_sequence(row, tokenizer, chat_template, options);
-      if (accept(&sequence, options, report)) sequences.push_back(std::move(sequence));
-    } catch (const base::Error& error) {
-      // What is wrong with the run as a whole goes up; what is wrong with one row is its problem.
-      if (error.code() == base::Code::kFailedPrecondition) throw;
-      report->problems.push_back({row.line, error.where().field, error.what()});
-    }
-  }
-  measure(sequences, report);
-  return sequences;
+  return make_all(conversations, options, report,
+                  [&](const Conversation& row) { return make_sequence(row, tokenizer, chat_template, options); });
+}
+
+std::vector<TokenSequence> take_tokens(const std::vector<Conversation>& conversations, int64_t vocabulary,
+                                       const DatasetOptions& options, DatasetReport* report) {
+  return make_all(conversations, options, report,
+                  [&](const Conversation& row) { return from_tokens(row, vocabulary); });
 }
 
 }  // namespace masbak::trainer
