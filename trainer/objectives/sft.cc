@@ -1,0 +1,106 @@
+#include "trainer/objectives/sft.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+
+namespace masbak::trainer {
+namespace {
+
+constexpr int32_t kIgnored = -100;
+// Numbers of one chunk of logits: 64 MiB in float32.
+constexpr int64_t kChunkNumbers = 16 << 20;
+
+at::Tensor tensor_of(const std::vector<int64_t>& values) {
+  return at::tensor(at::IntArrayRef(values), at::TensorOptions().dtype(at::kLong));
+}
+
+void check_id(int32_t id, int64_t vocabulary, const char* field, const TokenSequence& example) {
+  if (id >= 0 && id < vocabulary) return;
+  throw base::Error(base::Code::kOutOfRange,
+                    "expected ids from 0 to " + std::to_string(vocabulary - 1) + " (the model's vocabulary), found " +
+                        std::to_string(id),
+                    {"", example.line, field});
+}
+
+int64_t chunk_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
+
+// The sum of the cross entropies of one chunk; with `scale`, also the gradient of scale · sum by the logits,
+// which takes the place of the numbers of `logits_NV` (float32).
+double cross_entropy(at::Tensor& logits_NV, const at::Tensor& targets_N, double scale, bool gradient) {
+  const at::Tensor targets_N1 = targets_N.unsqueeze(1);
+  const at::Tensor chosen_N1 = logits_NV.gather(1, targets_N1);
+  const at::Tensor log_sum_N1 = logits_NV.logsumexp(1, true);
+  const double sum = (log_sum_N1 - chosen_N1).sum(at::kDouble).item<double>();
+  if (gradient) {
+    logits_NV.sub_(log_sum_N1).exp_();
+    logits_NV.scatter_add_(1, targets_N1, at::full_like(chosen_N1, -1.0));
+    logits_NV.mul_(scale);
+  }
+  return sum;
+}
+
+}  // namespace
+
+LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary) {
+  LabelledBatch result;
+  std::vector<int64_t> ids, rows, targets;
+  for (const TokenSequence* example : examples) {
+    const auto begin = static_cast<int64_t>(ids.size()), length = static_cast<int64_t>(example->ids.size());
+    result.batch.slices.push_back({begin, length, nullptr});
+    for (int64_t i = 0; i < length; ++i) {
+      check_id(example->ids[i], vocabulary, "input_ids", *example);
+      ids.push_back(example->ids[i]);
+      // The token at place i is predicted from place i - 1.
+      if (i == 0 || example->labels[i] == kIgnored) continue;
+      check_id(example->labels[i], vocabulary, "labels", *example);
+      rows.push_back(begin + i - 1);
+      targets.push_back(example->labels[i]);
+    }
+  }
+  result.batch.ids_T = tensor_of(ids);
+  result.rows_N = tensor_of(rows);
+  result.targets_N = tensor_of(targets);
+  return result;
+}
+
+double sft_loss(models::CausalModel& model, const LabelledBatch& batch) {
+  const at::NoGradGuard no_grad;
+  const int64_t rows = batch.labelled(), step = chunk_rows(model.info().vocabulary);
+  if (rows == 0) return 0;
+  const at::Tensor hidden_ND = model.hidden(batch.batch).index_select(0, batch.rows_N);
+  double sum = 0;
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    const int64_t count = std::min(step, rows - begin);
+    at::Tensor logits_NV = model.logits(hidden_ND.narrow(0, begin, count)).to(at::kFloat);
+    sum += cross_entropy(logits_NV, batch.targets_N.narrow(0, begin, count), 0, false);
+  }
+  return sum;
+}
+
+double sft_backward(models::CausalModel& model, const LabelledBatch& batch, int64_t denominator,
+                    std::vector<models::RouterRecord>* routers) {
+  const int64_t rows = batch.labelled(), step = chunk_rows(model.info().vocabulary);
+  if (rows == 0) return 0;
+  const at::Tensor hidden_ND = model.hidden(batch.batch, routers).index_select(0, batch.rows_N);
+  at::Tensor gradient_ND = at::empty_like(hidden_ND.detach());
+  double sum = 0;
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    const int64_t count = std::min(step, rows - begin);
+    const at::Tensor chunk_ND = hidden_ND.detach().narrow(0, begin, count).requires_grad_();
+    const at::Tensor logits_NV = model.logits(chunk_ND);
+    at::Tensor numbers_NV = logits_NV.detach().to(at::kFloat, false, true);
+    sum += cross_entropy(numbers_NV, batch.targets_N.narrow(0, begin, count), 1.0 / static_cast<double>(denominator),
+                         true);
+    logits_NV.backward(numbers_NV.to(logits_NV.scalar_type()));
+    gradient_ND.narrow(0, begin, count).copy_(chunk_ND.grad());
+  }
+  hidden_ND.backward(gradient_ND);
+  return sum;
+}
+
+}  // namespace masbak::trainer

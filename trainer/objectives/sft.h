@@ -1,0 +1,36 @@
+// Supervised fine-tuning: cross entropy of the next token where the labels ask for it.
+//
+// Shape letters: T packed tokens, N labelled rows, D hidden size, V vocabulary.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "models/families/causal_model.h"
+#include "trainer/data/dataset.h"
+
+namespace masbak::trainer {
+
+// Examples one after another, each a sequence of its own, and the rows from which something is learnt.
+struct LabelledBatch {
+  models::Batch batch;
+  at::Tensor rows_N;     // int64: places in T whose next token has a label
+  at::Tensor targets_N;  // int64: that label
+  int64_t labelled() const { return rows_N.size(0); }
+};
+
+// OUT_OF_RANGE, with the row's line, for an id or label outside the vocabulary.
+LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary);
+
+// The sum of the cross entropies over the labelled rows. No gradient.
+double sft_loss(models::CausalModel& model, const LabelledBatch& batch);
+
+// The same sum; adds the gradient of sum / denominator to every parameter that trains. `denominator` is the
+// number of labelled rows of the whole optimiser step, so that micro-batches weigh by their tokens.
+// Head and cross entropy see the labelled rows only, in chunks: never more than a chunk of logits is alive.
+double sft_backward(models::CausalModel& model, const LabelledBatch& batch, int64_t denominator,
+                    std::vector<models::RouterRecord>* routers = nullptr);
+
+}  // namespace masbak::trainer
