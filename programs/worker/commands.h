@@ -15,6 +15,10 @@ struct CommandLine {
 
 // (add functions, alphabetical)
 void add_adopt(CommandLine& line);
+void add_train(CommandLine& line);
+void add_plan(CommandLine& line);
+void add_merge(CommandLine& line);
+void add_check(CommandLine& line);
 void add_generate(CommandLine& line);
 void add_logits(CommandLine& line);
 void add_inspect(CommandLine& line);

@@ -17,6 +17,10 @@ int run(int argc, char** argv) {
   CommandLine line{app, chosen};
   // (calls of the add functions, alphabetical)
   add_adopt(line);
+  add_check(line);
+  add_merge(line);
+  add_plan(line);
+  add_train(line);
   add_generate(line);
   add_logits(line);
   add_inspect(line);

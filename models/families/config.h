@@ -1,0 +1,28 @@
+// What the configurations of all families share: reading sizes, and refusing what would change the
+// function without being implemented.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/document.h"
+#include "models/families/causal_model.h"
+
+namespace masbak::models {
+
+// A required size: an integer above zero.
+int64_t read_size(const base::Fields& config, const std::string& key);
+int64_t read_size(const base::Fields& config, const std::string& key, int64_t fallback);
+
+// hidden_act must be silu, and there must be no quantization_config; UNIMPLEMENTED otherwise.
+void read_common(const base::Fields& config);
+
+// Refuses a field that changes the function unless it has the value that means "off".
+void require_value(const base::Fields& config, const std::string& key, const base::Json& only);
+
+// After a family has read its fields: accepts those that say nothing about the function (names, token ids,
+// what training used) and those with a value that means "off" (null, false, 0, "", [] or {}), and refuses
+// by name every other that nobody read.
+void refuse_unread(const base::Fields& config);
+
+}  // namespace masbak::models

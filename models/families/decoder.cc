@@ -1,0 +1,131 @@
+#include "models/families/decoder.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/from_blob.h>
+
+#include "base/error.h"
+#include "models/layers/fused.h"
+
+namespace masbak::models {
+namespace {
+
+class DecoderCache final : public KvCache {
+ public:
+  explicit DecoderCache(int64_t layers) : rows(layers) {}
+  int64_t length() const override { return held; }
+  int64_t bytes() const override {
+    int64_t sum = 0;
+    for (const CacheRows& layer : rows) sum += layer.bytes();
+    return sum;
+  }
+  void truncate(int64_t length) override { held = std::min(held, std::max<int64_t>(length, 0)); }
+
+  std::vector<CacheRows> rows;
+  // Moves on when a forward pass is through, so that one that throws leaves the cache as it was.
+  int64_t held = 0;
+};
+
+DecoderCache* own_cache(KvCache* cache, size_t layers) {
+  if (!cache) return nullptr;
+  auto* own = dynamic_cast<DecoderCache*>(cache);
+  if (!own || own->rows.size() != layers) {
+    throw base::Error(base::Code::kInternal, "a batch must use caches that this model made");
+  }
+  return own;
+}
+
+}  // namespace
+
+Batch make_batch(const std::vector<std::vector<int32_t>>& sequences) {
+  Batch batch;
+  std::vector<int64_t> ids;
+  for (const std::vector<int32_t>& sequence : sequences) {
+    batch.slices.push_back({static_cast<int64_t>(ids.size()), static_cast<int64_t>(sequence.size()), nullptr});
+    ids.insert(ids.end(), sequence.begin(), sequence.end());
+  }
+  batch.ids_T = at::from_blob(ids.data(), {static_cast<int64_t>(ids.size())}, at::TensorOptions().dtype(at::kLong)).clone();
+  return batch;
+}
+
+at::ScalarType CausalModel::dtype() const { return embedding_weight().scalar_type(); }
+
+Context Decoder::context(const Batch& batch) const {
+  Context context;
+  std::vector<Rotary::Span> spans;
+  int64_t next = 0;
+  for (const Slice& slice : batch.slices) {
+    if (slice.begin != next || slice.length < 1) {
+      throw base::Error(base::Code::kInternal, "the slices of a batch must be its tokens in order, none empty");
+    }
+    next += slice.length;
+    DecoderCache* cache = own_cache(slice.cache, parts_.layers.size());
+    const int64_t past = cache ? cache->held : 0;
+    if (past + slice.length > parts_.info.max_positions) {
+      base::fail_input("a sequence of " + std::to_string(past + slice.length) + " tokens is longer than the model's " +
+                       std::to_string(parts_.info.max_positions) + " positions");
+    }
+    context.segments.push_back({slice.begin, slice.length, past, cache ? &cache->rows : nullptr});
+    spans.push_back({past, past + slice.length});
+  }
+  if (next == 0 || next != batch.ids_T.size(0)) {
+    throw base::Error(base::Code::kInternal, "the slices of a batch must cover its tokens, of which there must be some");
+  }
+  std::tie(context.cos_TF, context.sin_TF) = parts_.rotary.angles(spans);
+  return context;
+}
+
+at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* routers) {
+  const Context context = this->context(batch);
+  if (routers) routers->clear();
+  at::Tensor x_TD = at::embedding(parts_.embedding_VD, batch.ids_T);
+  for (size_t i = 0; i < parts_.layers.size(); ++i) {
+    DecoderLayer& layer = parts_.layers[i];
+    const int number = static_cast<int>(i);
+    const at::Tensor normed = rms_norm(x_TD, layer.attention_norm_D, parts_.norm_epsilon);
+    x_TD = x_TD + layer.attention->forward(normed, context, number);
+    Routing routing;
+    const at::Tensor again = rms_norm(x_TD, layer.feed_forward_norm_D, parts_.norm_epsilon);
+    x_TD = x_TD + layer.feed_forward->forward(again, routers ? &routing : nullptr);
+    if (routing.scores_TE.defined()) routers->push_back({number, routing.scores_TE, routing.chosen_TK});
+  }
+  for (const Slice& slice : batch.slices) {
+    if (slice.cache) static_cast<DecoderCache*>(slice.cache)->held += slice.length;
+  }
+  return rms_norm(x_TD, parts_.last_norm_D, parts_.norm_epsilon);
+}
+
+std::vector<Slot> Decoder::slots() {
+  std::vector<Slot> slots;
+  for (size_t i = 0; i < parts_.layers.size(); ++i) {
+    const std::string prefix = "model.layers." + std::to_string(i);
+    const int layer = static_cast<int>(i);
+    parts_.layers[i].attention->collect_slots(prefix + ".self_attn", layer, slots);
+    parts_.layers[i].feed_forward->collect_slots(prefix + ".mlp", layer, slots);
+  }
+  slots.push_back({"lm_head", Group::kHead, -1, &parts_.head, nullptr});
+  return slots;
+}
+
+std::unique_ptr<KvCache> Decoder::make_cache() { return std::make_unique<DecoderCache>(parts_.layers.size()); }
+
+std::unique_ptr<CausalModel> Decoder::share() const {
+  DecoderParts copy;
+  copy.info = parts_.info;
+  copy.norm_epsilon = parts_.norm_epsilon;
+  copy.rotary = parts_.rotary;
+  copy.embedding_VD = parts_.embedding_VD;
+  copy.last_norm_D = parts_.last_norm_D;
+  copy.head = parts_.head;
+  for (const DecoderLayer& layer : parts_.layers) {
+    copy.layers.push_back({layer.attention_norm_D, layer.feed_forward_norm_D, layer.attention->clone(),
+                           layer.feed_forward->clone()});
+  }
+  return std::make_unique<Decoder>(std::move(copy));
+}
+
+void Decoder::weights_changed() {
+  for (DecoderLayer& layer : parts_.layers) layer.attention->weights_changed();
+}
+
+}  // namespace masbak::models

@@ -1,0 +1,51 @@
+// The decoder that all families share: embedding, layers of attention and feed-forward with a norm before
+// each, a last norm and a head. A family fills one in.
+//
+// Shape letters: T tokens, D hidden size, V vocabulary.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "models/families/causal_model.h"
+#include "models/layers/attention.h"
+#include "models/layers/feed_forward.h"
+#include "models/layers/rotary.h"
+
+namespace masbak::models {
+
+struct DecoderLayer {
+  at::Tensor attention_norm_D, feed_forward_norm_D;
+  std::unique_ptr<Attention> attention;
+  std::unique_ptr<FeedForward> feed_forward;
+};
+
+struct DecoderParts {
+  ModelInfo info;
+  double norm_epsilon = 1e-6;
+  Rotary rotary;
+  at::Tensor embedding_VD, last_norm_D;
+  std::vector<DecoderLayer> layers;
+  std::shared_ptr<Projection> head;  // over the embedding's own tensor if they are tied
+};
+
+class Decoder final : public CausalModel {
+ public:
+  explicit Decoder(DecoderParts parts) : parts_(std::move(parts)) {}
+
+  const ModelInfo& info() const override { return parts_.info; }
+  at::Tensor hidden(const Batch& batch, std::vector<RouterRecord>* routers) override;
+  at::Tensor logits(const at::Tensor& hidden_ND) override { return parts_.head->forward(hidden_ND); }
+  std::vector<Slot> slots() override;
+  std::unique_ptr<KvCache> make_cache() override;
+  std::unique_ptr<CausalModel> share() const override;
+  at::Tensor embedding_weight() const override { return parts_.embedding_VD; }
+  void weights_changed() override;
+
+ private:
+  Context context(const Batch& batch) const;
+
+  DecoderParts parts_;
+};
+
+}  // namespace masbak::models

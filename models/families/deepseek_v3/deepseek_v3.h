@@ -1,0 +1,11 @@
+// DeepSeek-V3 (2024), which Moonlight and Kimi K2 also are: multi-head latent attention, a few dense layers,
+// then mixtures of experts behind a sigmoid router.
+#pragma once
+
+#include "models/families/causal_model.h"
+
+namespace masbak::models {
+
+Family deepseek_v3_family();
+
+}  // namespace masbak::models

@@ -1,0 +1,54 @@
+// From a model folder to a model.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "models/checkpoint/folder.h"
+#include "models/families/causal_model.h"
+#include "models/families/register.h"
+
+namespace masbak::models {
+namespace {
+
+at::ScalarType choose_dtype(const base::Fields& config, const std::string& wish) {
+  if (wish == "float32") return at::kFloat;
+  if (wish == "bfloat16") return at::kBFloat16;
+  if (wish != "auto") base::fail_input("dtype must be float32, bfloat16 or auto, found \"" + wish + "\"");
+  const std::string stored = config.get<std::string>("dtype", config.get<std::string>("torch_dtype", "float32"));
+  if (stored == "bfloat16") return at::kBFloat16;
+  if (stored == "float32") return at::kFloat;
+  if (stored == "float16") {
+    base::log_info("the model is stored in float16 and computed in float32");
+    return at::kFloat;
+  }
+  config.fail("dtype", "expected float32, bfloat16 or float16, found \"" + stored + "\"");
+}
+
+}  // namespace
+
+const Family& find_family(const base::Fields& config) {
+  const std::string type = config.get<std::string>("model_type", "");
+  const auto architectures = config.get<std::vector<std::string>>("architectures", {});
+  std::string known;
+  for (const Family& family : families()) {
+    if (family.name == type) return family;
+    known += (known.empty() ? "" : ", ") + family.name;
+  }
+  for (const Family& family : families()) {
+    for (const std::string& architecture : architectures) {
+      if (std::count(family.architectures.begin(), family.architectures.end(), architecture)) return family;
+    }
+  }
+  throw base::Error(base::Code::kUnimplemented,
+                    "models of type \"" + type + "\" are not implemented; there are " + known, config.where("model_type"));
+}
+
+std::unique_ptr<CausalModel> load_model(const std::filesystem::path& folder, const std::string& dtype) {
+  const base::Fields config = read_model_config(folder);
+  const Family& family = find_family(config);
+  family.describe(config);  // refuses a bad configuration before any file of weights is opened
+  const Checkpoint checkpoint(folder);
+  return family.load(config, checkpoint, choose_dtype(config, dtype));
+}
+
+}  // namespace masbak::models

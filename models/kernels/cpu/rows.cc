@@ -1,0 +1,58 @@
+#include "models/kernels/cpu/rows.h"
+
+#include <cstdlib>
+#include <string_view>
+
+namespace masbak::models::kernels {
+
+namespace portable {
+template <typename T>
+const RowKernels<T>& table();
+}
+namespace avx2 {
+template <typename T>
+const RowKernels<T>& table();
+}
+namespace avx512 {
+template <typename T>
+const RowKernels<T>& table();
+}
+
+bool supported(Isa isa) {
+#if defined(__x86_64__)
+  switch (isa) {
+    case Isa::kPortable: return true;
+    case Isa::kAvx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::kAvx512:
+      return supported(Isa::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  }
+#endif
+  return isa == Isa::kPortable;
+}
+
+Isa best_isa() {
+  static const Isa best = [] {
+    const char* wish = std::getenv("MASBAK_CPU");
+    const std::string_view limit = wish ? wish : "avx512";
+    if (limit == "avx512" && supported(Isa::kAvx512)) return Isa::kAvx512;
+    if (limit != "portable" && supported(Isa::kAvx2)) return Isa::kAvx2;
+    return Isa::kPortable;
+  }();
+  return best;
+}
+
+template <typename T>
+const RowKernels<T>& row_kernels(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512: return avx512::table<T>();
+    case Isa::kAvx2: return avx2::table<T>();
+    case Isa::kPortable: break;
+  }
+  return portable::table<T>();
+}
+template const RowKernels<float>& row_kernels<float>(Isa);
+template const RowKernels<double>& row_kernels<double>(Isa);
+template const RowKernels<c10::BFloat16>& row_kernels<c10::BFloat16>(Isa);
+
+}  // namespace masbak::models::kernels

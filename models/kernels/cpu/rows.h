@@ -1,0 +1,59 @@
+// The elementwise pieces of a model on rows of memory, in three versions (AVX-512, AVX2, portable) from one
+// source, chosen at run time. Single-threaded: the caller splits the rows. No LibTorch but c10's bfloat16.
+//
+// Every function works on `rows` rows. A stride counts elements from row to row; where none is given the
+// rows lie one after another. Arithmetic is float for float and bfloat16, double for double; sums go
+// through a fixed number of lanes, so that results do not depend on how the caller splits the rows.
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace masbak::models::kernels {
+
+template <typename T>
+struct Accumulate {
+  using type = T;
+};
+template <>
+struct Accumulate<c10::BFloat16> {
+  using type = float;
+};
+
+template <typename T>
+struct RowKernels {
+  using A = typename Accumulate<T>::type;
+
+  // y = round(x * scale) * weight, scale = 1 / sqrt(mean(x^2) + epsilon), kept in scales[rows].
+  void (*rms_norm)(int64_t rows, int64_t size, const T* x, int64_t x_stride, const T* weight, A epsilon, T* y,
+                   A* scales);
+  void (*rms_norm_backward)(int64_t rows, int64_t size, const T* dy, const T* x, int64_t x_stride, const T* weight,
+                            const A* scales, T* dx);
+
+  // y = silu(gate) * up.
+  void (*silu_times)(int64_t rows, int64_t size, const T* gate, int64_t gate_stride, const T* up,
+                     int64_t up_stride, T* y);
+  void (*silu_times_backward)(int64_t rows, int64_t size, const T* dy, const T* gate, int64_t gate_stride,
+                              const T* up, int64_t up_stride, T* dgate, int64_t dgate_stride, T* dup,
+                              int64_t dup_stride);
+
+  // One row is one head of one token: `plain` features copied, then 2 * frequencies rotated by cos and
+  // sin. interleaved_in / interleaved_out: pairs side by side, else as halves. Pass -sin to turn back.
+  void (*rotate)(int64_t plain, int64_t frequencies, const T* x, const float* cosine, const float* sine, bool turn_back,
+                 bool interleaved_in, bool interleaved_out, T* y);
+
+  // y = sum over k of weights[k] * x[rows_of[k]]; weights may be null for ones.
+  void (*weighted_sum)(int64_t count, int64_t size, const T* x, const int32_t* rows_of, const A* weights, T* y);
+  // y = weight * x, one row; returns the dot product of x and z.
+  A (*scale_and_dot)(int64_t size, const T* x, A weight, const T* z, T* y);
+};
+
+enum class Isa { kPortable, kAvx2, kAvx512 };
+bool supported(Isa isa);   // by this processor
+Isa best_isa();            // MASBAK_CPU=portable|avx2|avx512 lowers it
+
+template <typename T>
+const RowKernels<T>& row_kernels(Isa isa = best_isa());
+
+}  // namespace masbak::models::kernels

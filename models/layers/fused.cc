@@ -1,0 +1,288 @@
+#include "models/layers/fused.h"
+
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/silu.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "models/kernels/cpu/rows.h"
+
+namespace masbak::models {
+namespace {
+
+using kernels::row_kernels;
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+bool has_kernel(const at::Tensor& x) {
+  const at::ScalarType type = x.scalar_type();
+  return x.is_cpu() && (type == at::kFloat || type == at::kDouble || type == at::kBFloat16);
+}
+
+// The element type the kernels add in.
+at::ScalarType sum_type(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+
+// Rows as the kernels want them: [rows, size], features side by side, any stride between rows.
+at::Tensor as_rows(const at::Tensor& x) {
+  if (x.dim() == 2 && x.stride(1) == 1) return x;
+  return x.contiguous().view({-1, x.size(-1)});
+}
+
+// Splits rows so that one thread gets work for some tens of microseconds.
+template <typename Body>
+void for_rows(int64_t rows, int64_t size, const Body& body) {
+  at::parallel_for(0, rows, std::max<int64_t>(1, 32768 / std::max<int64_t>(size, 1)), body);
+}
+
+// A bfloat16 type as ATen's dispatch macro names it, for the kernels' templates.
+#define MASBAK_DISPATCH(TENSOR, ...) AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, (TENSOR).scalar_type(), "masbak", __VA_ARGS__)
+
+struct RmsNorm : torch::autograd::Function<RmsNorm> {
+  static Variable forward(AutogradContext* context, const Variable& x, const at::Tensor& weight, double epsilon) {
+    const at::Tensor rows = as_rows(x);
+    at::Tensor y = at::empty(x.sizes(), x.options());
+    at::Tensor scales = at::empty({rows.size(0)}, x.options().dtype(sum_type(x)));
+    const int64_t size = rows.size(1), stride = rows.stride(0);
+    MASBAK_DISPATCH(x, [&] {
+      using A = typename kernels::Accumulate<scalar_t>::type;
+      const auto* from = rows.const_data_ptr<scalar_t>();
+      const auto* w = weight.const_data_ptr<scalar_t>();
+      auto* to = y.mutable_data_ptr<scalar_t>();
+      auto* kept = scales.mutable_data_ptr<A>();
+      for_rows(rows.size(0), size, [&](int64_t begin, int64_t end) {
+        row_kernels<scalar_t>().rms_norm(end - begin, size, from + begin * stride, stride, w,
+                                         static_cast<A>(epsilon), to + begin * size, kept + begin);
+      });
+    });
+    context->save_for_backward({rows, weight, scales});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &rows = saved[0], &weight = saved[1], &scales = saved[2];
+    const at::Tensor dy = gradients[0].contiguous();
+    at::Tensor dx = at::empty(dy.sizes(), dy.options());
+    const int64_t size = rows.size(1), stride = rows.stride(0);
+    MASBAK_DISPATCH(dy, [&] {
+      using A = typename kernels::Accumulate<scalar_t>::type;
+      const auto* from = rows.const_data_ptr<scalar_t>();
+      const auto* w = weight.const_data_ptr<scalar_t>();
+      const auto* dfrom = dy.const_data_ptr<scalar_t>();
+      const auto* kept = scales.const_data_ptr<A>();
+      auto* to = dx.mutable_data_ptr<scalar_t>();
+      for_rows(rows.size(0), size, [&](int64_t begin, int64_t end) {
+        row_kernels<scalar_t>().rms_norm_backward(end - begin, size, dfrom + begin * size, from + begin * stride,
+                                                  stride, w, kept + begin, to + begin * size);
+      });
+    });
+    return {dx, at::Tensor(), at::Tensor()};
+  }
+};
+
+// With `halves`, gate holds both side by side and so does its gradient; up is then not looked at.
+struct SiluTimes : torch::autograd::Function<SiluTimes> {
+  static Variable forward(AutogradContext* context, const Variable& gate, const Variable& up, bool halves) {
+    const at::Tensor g_rows = as_rows(gate);
+    const at::Tensor u_rows = halves ? g_rows.narrow(1, g_rows.size(1) / 2, g_rows.size(1) / 2) : as_rows(up);
+    const int64_t size = u_rows.size(1), g_stride = g_rows.stride(0), u_stride = u_rows.stride(0);
+    std::vector<int64_t> sizes = gate.sizes().vec();
+    sizes.back() = size;
+    at::Tensor y = at::empty(sizes, gate.options());
+    MASBAK_DISPATCH(gate, [&] {
+      const auto* g = g_rows.const_data_ptr<scalar_t>();
+      const auto* u = u_rows.const_data_ptr<scalar_t>();
+      auto* to = y.mutable_data_ptr<scalar_t>();
+      for_rows(g_rows.size(0), size, [&](int64_t begin, int64_t end) {
+        row_kernels<scalar_t>().silu_times(end - begin, size, g + begin * g_stride, g_stride, u + begin * u_stride,
+                                           u_stride, to + begin * size);
+      });
+    });
+    context->save_for_backward({g_rows, halves ? at::Tensor() : u_rows});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const bool halves = !saved[1].defined();
+    const at::Tensor& g_rows = saved[0];
+    const int64_t size = halves ? g_rows.size(1) / 2 : g_rows.size(1);
+    const at::Tensor u_rows = halves ? g_rows.narrow(1, size, size) : saved[1];
+    const at::Tensor dy = gradients[0].contiguous();
+    std::vector<int64_t> sizes = dy.sizes().vec();
+    if (halves) sizes.back() = 2 * size;
+    at::Tensor dgate = at::empty(sizes, dy.options());
+    at::Tensor dup = halves ? at::Tensor() : at::empty(sizes, dy.options());
+    const int64_t g_stride = g_rows.stride(0), u_stride = u_rows.stride(0), d_stride = halves ? 2 * size : size;
+    MASBAK_DISPATCH(dy, [&] {
+      const auto* d = dy.const_data_ptr<scalar_t>();
+      const auto* g = g_rows.const_data_ptr<scalar_t>();
+      const auto* u = u_rows.const_data_ptr<scalar_t>();
+      auto* dg = dgate.mutable_data_ptr<scalar_t>();
+      auto* du = halves ? dg + size : dup.mutable_data_ptr<scalar_t>();
+      for_rows(g_rows.size(0), size, [&](int64_t begin, int64_t end) {
+        row_kernels<scalar_t>().silu_times_backward(
+            end - begin, size, d + begin * size, g + begin * g_stride, g_stride, u + begin * u_stride, u_stride,
+            dg + begin * d_stride, d_stride, du + begin * d_stride, d_stride);
+      });
+    });
+    return {dgate, dup, at::Tensor()};
+  }
+};
+
+at::Tensor rotate_rows(const at::Tensor& x_THD, const at::Tensor& cos_TF, const at::Tensor& sin_TF, bool back,
+                       bool interleaved_in, bool interleaved_out) {
+  // Tokens and heads may lie anywhere; the features of a head lie side by side.
+  const at::Tensor x = x_THD.stride(2) == 1 ? x_THD : x_THD.contiguous();
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  const int64_t heads = x.size(1), size = x.size(2), frequencies = cos_TF.size(1);
+  const int64_t t_stride = x.stride(0), h_stride = x.stride(1);
+  const float* cosines = cos_TF.const_data_ptr<float>();
+  const float* sines = sin_TF.const_data_ptr<float>();
+  MASBAK_DISPATCH(x, [&] {
+    const auto* from = x.const_data_ptr<scalar_t>();
+    auto* to = y.mutable_data_ptr<scalar_t>();
+    for_rows(x.size(0), heads * size, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        for (int64_t h = 0; h < heads; ++h) {
+          row_kernels<scalar_t>().rotate(size - 2 * frequencies, frequencies, from + t * t_stride + h * h_stride,
+                                         cosines + t * frequencies, sines + t * frequencies, back, interleaved_in,
+                                         interleaved_out, to + (t * heads + h) * size);
+        }
+      }
+    });
+  });
+  return y;
+}
+
+struct Rotate : torch::autograd::Function<Rotate> {
+  static Variable forward(AutogradContext* context, const Variable& x, const at::Tensor& cosine,
+                          const at::Tensor& sine, bool interleaved) {
+    context->save_for_backward({cosine, sine});
+    context->saved_data["interleaved"] = interleaved;
+    return rotate_rows(x, cosine, sine, false, interleaved, false);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const bool interleaved = context->saved_data["interleaved"].toBool();
+    return {rotate_rows(gradients[0], saved[0], saved[1], true, false, interleaved), at::Tensor(), at::Tensor(),
+            at::Tensor()};
+  }
+};
+
+// out[t] = sum over k of weights[t, k] (or 1) * x[rows[t, k]].
+at::Tensor sum_rows(const at::Tensor& x_ND, const at::Tensor& weights_TK, const at::Tensor& rows_TK) {
+  at::Tensor out = at::empty({rows_TK.size(0), x_ND.size(1)}, x_ND.options());
+  const int64_t count = rows_TK.size(1), size = x_ND.size(1);
+  const int32_t* rows = rows_TK.const_data_ptr<int32_t>();
+  MASBAK_DISPATCH(x_ND, [&] {
+    using A = typename kernels::Accumulate<scalar_t>::type;
+    const auto* from = x_ND.const_data_ptr<scalar_t>();
+    const A* weights = weights_TK.defined() ? weights_TK.const_data_ptr<A>() : nullptr;
+    auto* to = out.mutable_data_ptr<scalar_t>();
+    for_rows(rows_TK.size(0), size * count, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        row_kernels<scalar_t>().weighted_sum(count, size, from, rows + t * count,
+                                             weights ? weights + t * count : nullptr, to + t * size);
+      }
+    });
+  });
+  return out;
+}
+
+struct DispatchRows : torch::autograd::Function<DispatchRows> {
+  static Variable forward(AutogradContext* context, const Variable& x_TD, const at::Tensor& token_of_row,
+                          const at::Tensor& row_of_pair) {
+    context->save_for_backward({row_of_pair});
+    return x_TD.index_select(0, token_of_row);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    return {sum_rows(gradients[0].contiguous(), {}, context->get_saved_variables()[0]), at::Tensor(), at::Tensor()};
+  }
+};
+
+struct CombineRows : torch::autograd::Function<CombineRows> {
+  static Variable forward(AutogradContext* context, const Variable& y_ND, const Variable& weights_TK,
+                          const at::Tensor& row_of_pair) {
+    context->saved_data["weights_wanted"] = weights_TK.requires_grad();
+    context->save_for_backward({weights_TK.requires_grad() ? y_ND : at::Tensor(), weights_TK, row_of_pair});
+    return sum_rows(y_ND.contiguous(), weights_TK.contiguous(), row_of_pair);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const bool weights_wanted = context->saved_data["weights_wanted"].toBool();
+    const at::Tensor dout_TD = gradients[0].contiguous();
+    const at::Tensor weights_TK = saved[1].contiguous(), row_of_pair = saved[2];
+    const at::Tensor y_ND = weights_wanted ? saved[0].contiguous() : at::Tensor();
+    const int64_t tokens = row_of_pair.size(0), count = row_of_pair.size(1), size = dout_TD.size(1);
+    at::Tensor dy_ND = at::empty({tokens * count, size}, dout_TD.options());
+    at::Tensor dweights = weights_wanted ? at::empty_like(weights_TK) : at::Tensor();
+    const int32_t* rows = row_of_pair.const_data_ptr<int32_t>();
+    MASBAK_DISPATCH(dout_TD, [&] {
+      using A = typename kernels::Accumulate<scalar_t>::type;
+      const auto* dout = dout_TD.const_data_ptr<scalar_t>();
+      const auto* y = weights_wanted ? y_ND.const_data_ptr<scalar_t>() : dout;
+      const A* weights = weights_TK.const_data_ptr<A>();
+      auto* dy = dy_ND.mutable_data_ptr<scalar_t>();
+      A* dw = weights_wanted ? dweights.mutable_data_ptr<A>() : nullptr;
+      for_rows(tokens, size * count, [&](int64_t begin, int64_t end) {
+        for (int64_t pair = begin * count; pair < end * count; ++pair) {
+          const int64_t token = pair / count, row = rows[pair];
+          const scalar_t* against = weights_wanted ? y + row * size : dout + token * size;
+          const A dot = row_kernels<scalar_t>().scale_and_dot(size, dout + token * size, weights[pair], against,
+                                                              dy + row * size);
+          if (dw) dw[pair] = dot;
+        }
+      });
+    });
+    return {dy_ND, dweights, at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon) {
+  if (has_kernel(x_TD)) return RmsNorm::apply(x_TD, weight_D, epsilon);
+  const at::Tensor x = x_TD.to(at::kFloat);
+  return (x * at::rsqrt(x.square().mean(-1, true) + epsilon)).to(x_TD.scalar_type()) * weight_D;
+}
+
+at::Tensor silu_times(const at::Tensor& gate_TD, const at::Tensor& up_TD) {
+  return has_kernel(gate_TD) ? SiluTimes::apply(gate_TD, up_TD, false) : at::silu(gate_TD) * up_TD;
+}
+
+at::Tensor silu_times_halves(const at::Tensor& gate_up) {
+  if (has_kernel(gate_up)) return SiluTimes::apply(gate_up, gate_up, true);
+  const std::vector<at::Tensor> halves = gate_up.chunk(2, -1);
+  return at::silu(halves[0]) * halves[1];
+}
+
+at::Tensor rotate(const at::Tensor& x_THD, const at::Tensor& cos_TF, const at::Tensor& sin_TF, bool interleaved) {
+  if (has_kernel(x_THD)) return Rotate::apply(x_THD, cos_TF, sin_TF, interleaved);
+  const int64_t frequencies = cos_TF.size(1), plain = x_THD.size(2) - 2 * frequencies;
+  const at::Tensor rotary = x_THD.narrow(2, plain, 2 * frequencies);
+  const at::Tensor pairs = interleaved ? rotary.unflatten(2, {frequencies, 2}) : rotary.unflatten(2, {2, frequencies}).transpose(2, 3);
+  const at::Tensor a = pairs.select(3, 0), b = pairs.select(3, 1);
+  const at::Tensor c = cos_TF.unsqueeze(1), s = sin_TF.unsqueeze(1);
+  const at::Tensor turned = at::cat({a * c - b * s, b * c + a * s}, 2).to(x_THD.scalar_type());
+  return plain == 0 ? turned : at::cat({x_THD.narrow(2, 0, plain), turned}, 2);
+}
+
+at::Tensor dispatch_rows(const at::Tensor& x_TD, const at::Tensor& token_of_row_N, const at::Tensor& row_of_pair_TK) {
+  if (has_kernel(x_TD)) return DispatchRows::apply(x_TD, token_of_row_N, row_of_pair_TK);
+  return x_TD.index_select(0, token_of_row_N);
+}
+
+at::Tensor combine_rows(const at::Tensor& y_ND, const at::Tensor& weights_TK, const at::Tensor& row_of_pair_TK) {
+  if (has_kernel(y_ND)) return CombineRows::apply(y_ND, weights_TK, row_of_pair_TK);
+  const at::Tensor pairs_TKD = y_ND.index_select(0, row_of_pair_TK.flatten()).unflatten(0, row_of_pair_TK.sizes());
+  return (pairs_TKD * weights_TK.unsqueeze(2)).sum(1).to(y_ND.scalar_type());
+}
+
+}  // namespace masbak::models

@@ -1,0 +1,36 @@
+// The elementwise pieces between the matrix products, each one pass over memory, differentiable in
+// its activations. Weights of norms and tables of angles are taken as constants.
+//
+// Shape letters: T tokens, D features, H heads, F rotary frequencies (half the rotary size), K experts
+// a token, N = T * K rows sorted by expert.
+//
+// On the CPU float32, float64 and bfloat16 run through models/kernels/cpu, rounded once at the end;
+// elsewhere they are put together from ATen's operators.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace masbak::models {
+
+// x / sqrt(mean(x^2) + epsilon) * weight over the last dimension; the quotient is rounded to x's type
+// before the product, as in transformers.
+at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon);
+
+// silu(gate) * up, of equal shapes.
+at::Tensor silu_times(const at::Tensor& gate_TD, const at::Tensor& up_TD);
+// The same with gate and up side by side: [T, 2 D] -> [T, D].
+at::Tensor silu_times_halves(const at::Tensor& gate_up);
+
+// Rotates the last 2 F features of each head by the token's angles; the features before them are copied.
+// cos and sin are float32 [T, F]. interleaved: the features come in pairs (0, 1), (2, 3) …, and leave
+// as halves, as DeepSeek's rotation does; else feature i pairs with i + F.
+at::Tensor rotate(const at::Tensor& x_THD, const at::Tensor& cos_TF, const at::Tensor& sin_TF, bool interleaved);
+
+// Row n of the result is row token_of_row[n] of x; row_of_pair [T, K] is the inverse. int32 both.
+at::Tensor dispatch_rows(const at::Tensor& x_TD, const at::Tensor& token_of_row_N, const at::Tensor& row_of_pair_TK);
+
+// out[t] = sum over k of weights[t, k] * y[row_of_pair[t, k]], summed in the order of k: deterministic.
+// weights are float32 (float64 for float64 rows); differentiable in y and weights.
+at::Tensor combine_rows(const at::Tensor& y_ND, const at::Tensor& weights_TK, const at::Tensor& row_of_pair_TK);
+
+}  // namespace masbak::models

@@ -1,0 +1,74 @@
+#include "models/layers/projection.h"
+
+#include <ATen/ops/linear.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "models/layers/grouped_linear.h"
+
+namespace masbak::models {
+namespace {
+
+class PlainProjection final : public Projection {
+ public:
+  PlainProjection(at::Tensor w_OI, at::Tensor b_O) : w_OI_(std::move(w_OI)), b_O_(std::move(b_O)) {}
+
+  at::Tensor forward(const at::Tensor& x_TI) const override {
+    return b_O_.defined() ? at::linear(x_TI, w_OI_, b_O_) : at::linear(x_TI, w_OI_);
+  }
+  at::Tensor weight() const override { return w_OI_; }
+  at::Tensor bias() const override { return b_O_; }
+  int64_t in_features() const override { return w_OI_.size(1); }
+  int64_t out_features() const override { return w_OI_.size(0); }
+
+ private:
+  at::Tensor w_OI_, b_O_;
+};
+
+class PlainExpertProjection final : public ExpertProjection {
+ public:
+  explicit PlainExpertProjection(at::Tensor w_EOI) : w_EOI_(std::move(w_EOI)) {}
+
+  at::Tensor forward(const at::Tensor& x_TI, const std::vector<int64_t>& offsets) const override {
+    return grouped_linear(x_TI, w_EOI_, offsets);
+  }
+  at::Tensor weight() const override { return w_EOI_; }
+  int64_t experts() const override { return w_EOI_.size(0); }
+  int64_t in_features() const override { return w_EOI_.size(2); }
+  int64_t out_features() const override { return w_EOI_.size(1); }
+
+ private:
+  at::Tensor w_EOI_;
+};
+
+}  // namespace
+
+std::shared_ptr<Projection> make_projection(at::Tensor w_OI, at::Tensor b_O) {
+  if (w_OI.dim() != 2 || (b_O.defined() && (b_O.dim() != 1 || b_O.size(0) != w_OI.size(0)))) {
+    throw base::Error(base::Code::kInternal, "a projection needs a weight [out, in] and a bias [out]");
+  }
+  return std::make_shared<PlainProjection>(std::move(w_OI), std::move(b_O));
+}
+
+std::shared_ptr<ExpertProjection> make_expert_projection(at::Tensor w_EOI) {
+  if (w_EOI.dim() != 3) {
+    throw base::Error(base::Code::kInternal, "an expert projection needs a weight [experts, out, in]");
+  }
+  return std::make_shared<PlainExpertProjection>(std::move(w_EOI));
+}
+
+const char* group_name(Group group) {
+  switch (group) {
+    case Group::kAttention: return "attention";
+    case Group::kExperts: return "experts";
+    case Group::kSharedExperts: return "shared_experts";
+    case Group::kDenseMlp: return "dense_mlp";
+    case Group::kRouter: return "router";
+    case Group::kHead: return "head";
+    case Group::kEmbedding: return "embedding";
+  }
+  return "unknown";
+}
+
+}  // namespace masbak::models
