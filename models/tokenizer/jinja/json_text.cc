@@ -1,0 +1,142 @@
+// json.dumps, as the tojson filter of transformers calls it.
+#include <algorithm>
+#include <cmath>
+
+#include "models/tokenizer/jinja/render.h"
+#include "models/tokenizer/unicode.h"
+
+namespace masbak::models::jinja {
+namespace {
+
+void append_code(std::string& out, unsigned code) {
+  static const char kDigits[] = "0123456789abcdef";
+  out += "\\u";
+  for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[code >> shift & 15];
+}
+
+void append_json_string(std::string& out, std::string_view text, bool ascii) {
+  out += '"';
+  for (size_t at = 0; at < text.size();) {
+    unsigned char c = static_cast<unsigned char>(text[at]);
+    static constexpr std::string_view kNamed = "\"\\\n\r\t\b\f", kLetters = "\"\\nrtbf";
+    if (size_t named = kNamed.find(static_cast<char>(c)); named != std::string_view::npos) {
+      out += '\\';
+      out += kLetters[named];
+      ++at;
+    } else if (c < 0x20 || (ascii && c == 0x7F)) {
+      append_code(out, c);
+      ++at;
+    } else if (c < 0x80 || !ascii) {
+      out += text[at++];
+    } else {
+      char32_t point = next_code_point(text, at);
+      if (point >= 0x10000) {
+        append_code(out, 0xD800 + ((point - 0x10000) >> 10));
+        append_code(out, 0xDC00 + ((point - 0x10000) & 0x3FF));
+      } else {
+        append_code(out, point);
+      }
+    }
+  }
+  out += '"';
+}
+
+class Writer {
+ public:
+  Writer(bool ascii, std::optional<std::string> indent, std::string item, std::string key, bool sort)
+      : ascii_(ascii), indent_(std::move(indent)), item_(std::move(item)), key_(std::move(key)), sort_(sort) {}
+
+  void write(const Value& value, int depth) {
+    if (out_.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
+    switch (value.type()) {
+      case Value::Type::kNone: out_ += "null"; return;
+      case Value::Type::kBool: out_ += value.as_integer() != 0 ? "true" : "false"; return;
+      case Value::Type::kInt: out_ += std::to_string(value.as_integer()); return;
+      case Value::Type::kFloat: out_ += number(value.as_double()); return;
+      case Value::Type::kString: append_json_string(out_, value.text(), ascii_); return;
+      case Value::Type::kDict: write_dict(value.dict(), depth); return;
+      case Value::Type::kList:
+        if (value.list().kind <= List::Kind::kTuple) {
+          write_list(value.list(), depth);
+          return;
+        }
+        [[fallthrough]];
+      default:
+        fail("Object of type " + type_name(value) + " is not JSON serializable");
+    }
+  }
+
+  std::string take() { return std::move(out_); }
+
+ private:
+  static std::string number(double value) {
+    if (std::isnan(value)) return "NaN";
+    if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
+    return double_repr(value);
+  }
+
+  void new_line(int depth) {
+    if (!indent_) return;
+    out_ += '\n';
+    for (int i = 0; i < depth; ++i) out_ += *indent_;
+  }
+
+  void write_list(const List& list, int depth) {
+    out_ += '[';
+    for (size_t i = 0; i < list.items.size(); ++i) {
+      if (i > 0) out_ += item_;
+      new_line(depth + 1);
+      write(list.items[i], depth + 1);
+    }
+    if (!list.items.empty()) new_line(depth);
+    out_ += ']';
+  }
+
+  static std::string key_text(const Value& key) {
+    if (key.is_string()) return key.text();
+    if (key.is_none()) return "null";
+    if (key.is_bool()) return key.as_integer() != 0 ? "true" : "false";
+    if (key.is_integer()) return std::to_string(key.as_integer());
+    if (key.is_number()) return number(key.as_double());
+    fail("keys must be str, int, float, bool or None, not " + type_name(key));
+  }
+
+  void write_dict(const Dict& dict, int depth) {
+    std::vector<const std::pair<Value, Value>*> items;
+    for (const auto& item : dict.items) items.push_back(&item);
+    if (sort_) {
+      std::stable_sort(items.begin(), items.end(),
+                       [](const auto* a, const auto* b) { return compare(a->first, b->first, "<") < 0; });
+    }
+    out_ += '{';
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (i > 0) out_ += item_;
+      new_line(depth + 1);
+      append_json_string(out_, key_text(items[i]->first), ascii_);
+      out_ += key_;
+      write(items[i]->second, depth + 1);
+    }
+    if (!items.empty()) new_line(depth);
+    out_ += '}';
+  }
+
+  bool ascii_;
+  std::optional<std::string> indent_;
+  std::string item_, key_;
+  bool sort_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string to_json_text(const Value& value, bool ascii, const Value& indent, std::string item_separator,
+                         std::string key_separator, bool sort_keys) {
+  std::optional<std::string> step;
+  if (indent.is_integer()) step = std::string(static_cast<size_t>(std::clamp<int64_t>(indent.as_integer(), 0, 1000)), ' ');
+  if (indent.is_string()) step = indent.text();
+  Writer writer(ascii, std::move(step), std::move(item_separator), std::move(key_separator), sort_keys);
+  writer.write(value, 0);
+  return writer.take();
+}
+
+}  // namespace masbak::models::jinja

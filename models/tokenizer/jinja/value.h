@@ -1,0 +1,159 @@
+// Values of a template, with the semantics of the Python objects that jinja2 would hold. Lists and dicts
+// never change once made (transformers renders in jinja2's ImmutableSandboxedEnvironment), and so only a
+// namespace can be part of a cycle.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/document.h"
+
+namespace masbak::models::jinja {
+
+// What a template did wrong; the line is added where it is caught.
+struct TemplateError {
+  std::string message;
+};
+// A limit was passed.
+struct LimitError {
+  std::string message;
+};
+[[noreturn]] void fail(const std::string& message);
+
+constexpr int kDeepestValue = 200;
+
+class Value;
+using Items = std::vector<Value>;
+
+struct Object {
+  virtual ~Object() = default;
+};
+
+class Value {
+ public:
+  enum class Type : uint8_t { kUndefined, kNone, kBool, kInt, kFloat, kString, kList, kDict, kNamespace, kCallable, kLoop };
+
+  Value() : type_(Type::kNone), integer_(0) {}
+  static Value boolean(bool value) { return Value(Type::kBool, value); }
+  static Value integer(int64_t value) { return Value(Type::kInt, value); }
+  static Value number(double value);
+  static Value string(std::string text, bool markup = false);
+  static Value object(Type type, std::shared_ptr<Object> object) { return Value(type, 0, std::move(object)); }
+  // An undefined value; using it fails with `message`.
+  static Value undefined(std::string message);
+
+  Type type() const { return type_; }
+  bool is_undefined() const { return type_ == Type::kUndefined; }
+  bool is_none() const { return type_ == Type::kNone; }
+  bool is_bool() const { return type_ == Type::kBool; }
+  bool is_string() const { return type_ == Type::kString; }
+  bool is_list() const { return type_ == Type::kList; }
+  bool is_dict() const { return type_ == Type::kDict; }
+  bool is_integer() const { return type_ == Type::kInt || type_ == Type::kBool; }
+  bool is_number() const { return is_integer() || type_ == Type::kFloat; }
+  bool is_markup() const { return markup_; }
+
+  // Each for its type only.
+  int64_t as_integer() const { return integer_; }
+  double as_double() const { return type_ == Type::kFloat ? double_ : static_cast<double>(integer_); }
+  const std::string& text() const;  // also the message of an undefined value
+  const struct List& list() const;
+  const struct Dict& dict() const;
+  const std::shared_ptr<Object>& pointer() const { return object_; }
+  template <typename T>
+  T& get() const {
+    return static_cast<T&>(*object_);
+  }
+
+ private:
+  Value(Type type, int64_t integer, std::shared_ptr<Object> object = nullptr)
+      : type_(type), integer_(integer), object_(std::move(object)) {}
+
+  Type type_;
+  bool markup_ = false;
+  union {
+    int64_t integer_;
+    double double_;
+  };
+  std::shared_ptr<Object> object_;
+};
+
+struct Text : Object {
+  std::string text;
+};
+
+// Every sequence that is no string. A generator is used up by the first loop over it.
+struct List : Object {
+  enum class Kind : uint8_t { kList, kTuple, kGenerator, kKeys, kValues, kItems, kRange };
+  Kind kind = Kind::kList;
+  int depth = 1;
+  mutable bool used = false;
+  Items items;
+
+  bool is_sequence() const { return kind == Kind::kList || kind == Kind::kTuple || kind == Kind::kRange; }
+};
+
+struct Dict : Object {
+  int depth = 1;
+  std::vector<std::pair<Value, Value>> items;
+  std::unordered_map<std::string_view, size_t> index;  // string keys, once there are many
+
+  const Value* find(const Value& key) const;  // fails if the key is not hashable
+  const Value* find(std::string_view key) const;
+};
+
+struct Namespace : Object {
+  std::vector<std::pair<std::string, Value>> items;
+  const Value* find(std::string_view key) const;
+  void set(const std::string& key, Value value);
+};
+
+class Render;
+
+struct Arguments {
+  Items positional;
+  std::vector<std::pair<std::string, Value>> named;
+
+  // The argument `name`, which is also number `position`; null if it was not given. Marks it as taken.
+  const Value* find(size_t position, std::string_view name) const;
+  // Fails if there are more than `count` positional arguments or a name that is none of `names`.
+  void check(const char* callee, size_t count, std::initializer_list<std::string_view> names = {}) const;
+};
+
+struct Callable : Object {
+  virtual Value call(Render& render, Arguments& arguments) const = 0;
+};
+
+// LimitError if the result would nest deeper than kDeepestValue.
+Value make_list(Items items, List::Kind kind = List::Kind::kList);
+Value make_dict(std::vector<std::pair<Value, Value>> items);  // a repeated key keeps its place, takes the last value
+Value from_json(const base::Json& json, int depth = 0);
+
+bool truth(const Value& value);
+bool equal(const Value& left, const Value& right, int depth = 0);
+bool same(const Value& left, const Value& right);  // Python's `is`
+// Negative, 0 or positive; fails where Python cannot order the two. `sign` is for the message.
+int compare(const Value& left, const Value& right, const char* sign, int depth = 0);
+bool contains(const Value& container, const Value& item);
+
+std::string to_text(const Value& value);       // str()
+std::string to_repr(const Value& value, int depth = 0);  // repr()
+void append_repr(std::string& out, const Value& value, int depth);
+std::string double_repr(double value);
+std::string type_name(const Value& value);      // Python's name of the type: "str", "dict", …
+std::string escape_html(std::string_view text);
+
+// Items to loop over; fails for what Python cannot iterate. Uses a generator up.
+Items iterate(const Value& value);
+// len(); fails for what has none.
+int64_t length(const Value& value);
+
+// str.isspace() and the \s of Python's re.
+bool is_python_space(char32_t point);
+
+}  // namespace masbak::models::jinja
