@@ -37,9 +37,13 @@ std::filesystem::path emptied_folder(const std::filesystem::path& folder) {
   return made_folder(folder);
 }
 
-// Everything cheap that can fail comes before the database is started.
-std::optional<registry::PostgresServer> start_database(const ControlOptions& options) {
+// Before anything is made or started: a wrong address leaves no trace.
+std::filesystem::path checked_data_folder(const ControlOptions& options) {
   require_free_port(parse_listen(options.listen));
+  return made_folder(options.data);
+}
+
+std::optional<registry::PostgresServer> start_database(const ControlOptions& options) {
   if (!options.database.empty()) return std::nullopt;
   return registry::PostgresServer::start({.data = options.data});
 }
@@ -49,7 +53,7 @@ std::optional<registry::PostgresServer> start_database(const ControlOptions& opt
 // Members are destroyed in reverse: server, scheduler, …, database, lock.
 struct ControlServer::State {
   explicit State(const ControlOptions& options)
-      : lock(made_folder(options.data) / "control.lock"),
+      : lock(checked_data_folder(options) / "control.lock"),
         database(start_database(options)),
         store({.url = database ? database->url() : options.database}),
         artifacts(options.data / "artifacts"),
