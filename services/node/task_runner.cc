@@ -269,7 +269,8 @@ void TaskRunner::run_worker(const std::string& name, const std::vector<std::stri
     LocalWorker worker = start_worker(name + "-" + std::to_string(attempt), arguments);
     set_state(v1::TaskStatus::STATE_RUNNING);
     WorkerEnd end = *watch(worker, [] { return false; });
-    if (end.ok()) return;
+    // One that was asked to stop may end well without having done its work: the next start finds out.
+    if (end.ok() && !end.stopped) return;
     // Stopped because the agent or the machine goes down: it is started again, to go on from its last checkpoint.
     bool again = interrupted_ || ((end.traceless || end.stopped) && restarts < kTracelessRestarts);
     if (again) remember(name, attempt + 1);
