@@ -13,8 +13,8 @@ namespace {
 using base::Code;
 using base::Error;
 
-constexpr int kMaxDimensions = 4;   // GGML_MAX_DIMS
-constexpr int kMaxArrayDepth = 4;   // arrays of arrays: none is in use, a hostile file could nest for ever
+constexpr int kMaxDimensions = 4;  // GGML_MAX_DIMS
+constexpr int kMaxArrayDepth = 4;  // arrays of arrays: none is in use, a hostile file could nest for ever
 // Far above any vocabulary; an array item takes more memory here than in the file, so there is a limit.
 constexpr uint64_t kMaxArrayItems = 1 << 22;
 
@@ -71,9 +71,14 @@ class Cursor {
 
 uint64_t smallest_bytes(uint32_t type) {
   switch (type) {
-    case kU8: case kI8: case kBool: return 1;
-    case kU16: case kI16: return 2;
-    case kU32: case kI32: case kF32: return 4;
+    case kU8:
+    case kI8:
+    case kBool: return 1;
+    case kU16:
+    case kI16: return 2;
+    case kU32:
+    case kI32:
+    case kF32: return 4;
     case kArray: return 12;
     default: return 8;
   }
@@ -133,8 +138,8 @@ void check_version(uint32_t version, const std::string& file) {
 }
 
 GgufType check_type(uint32_t type, const base::Where& where) {
-  for (GgufType known : {GgufType::kF32, GgufType::kF16, GgufType::kQ4_0, GgufType::kQ4_1, GgufType::kQ8_0,
-                         GgufType::kBF16}) {
+  for (GgufType known :
+       {GgufType::kF32, GgufType::kF16, GgufType::kQ4_0, GgufType::kQ4_1, GgufType::kQ8_0, GgufType::kBF16}) {
     if (static_cast<uint32_t>(known) == type) return known;
   }
   throw Error(Code::kUnimplemented,
@@ -254,7 +259,8 @@ GgufFile::GgufFile(const std::filesystem::path& file) : map_(std::make_shared<co
                   where);
     }
     one.tensor.bytes = bytes.substr(begin + one.offset, one.bytes);
-    if (!tensors_.emplace(one.tensor.name, one.tensor).second) base::fail_input("the file holds this tensor twice", where);
+    if (!tensors_.emplace(one.tensor.name, one.tensor).second)
+      base::fail_input("the file holds this tensor twice", where);
   }
 }
 

@@ -28,15 +28,9 @@ void unpack_nibbles(const char* packed, float* out, Function number) {
 
 void decode_block(GgufType type, const char* block, float* out) {
   switch (type) {
-    case GgufType::kF32:
-      std::memcpy(out, block, 4);
-      return;
-    case GgufType::kF16:
-      *out = float_from_half(load_u16(block));
-      return;
-    case GgufType::kBF16:
-      *out = float_from_bfloat16(load_u16(block));
-      return;
+    case GgufType::kF32: std::memcpy(out, block, 4); return;
+    case GgufType::kF16: *out = float_from_half(load_u16(block)); return;
+    case GgufType::kBF16: *out = float_from_bfloat16(load_u16(block)); return;
     case GgufType::kQ4_0: {  // scale, 16 bytes
       const float scale = float_from_half(load_u16(block));
       unpack_nibbles(block + 2, out, [&](int q) { return static_cast<float>(q - 8) * scale; });

@@ -66,8 +66,15 @@ Inspection inspect_model(const std::filesystem::path& folder) {
   const ModelInfo info = family.describe(config);
   const Checkpoint checkpoint(folder);
   for (const WeightSpec& spec : family.weights(config)) check_weight(checkpoint, spec, info.experts);
-  Inspection found{info.family,  info.layers,     info.hidden,           info.vocabulary, info.max_positions,
-                   info.experts, info.experts_per_token, info.parameters, info.active_parameters};
+  Inspection found{info.family,
+                   info.layers,
+                   info.hidden,
+                   info.vocabulary,
+                   info.max_positions,
+                   info.experts,
+                   info.experts_per_token,
+                   info.parameters,
+                   info.active_parameters};
   std::map<Dtype, int64_t> numbers;
   for (const auto& [name, view] : checkpoint.tensors()) {
     numbers[view.dtype] += view.numel();

@@ -10,13 +10,13 @@ namespace masbak::models {
 struct Inspection {
   std::string family;
   int64_t layers = 0, hidden = 0, vocabulary = 0, max_positions = 0, experts = 0, experts_per_token = 0;
-  int64_t parameters = 0;         // of the configuration; tied ones once
-  int64_t active_parameters = 0;  // used for one token
+  int64_t parameters = 0;                // of the configuration; tied ones once
+  int64_t active_parameters = 0;         // used for one token
   int64_t kv_cache_bytes_per_token = 0;  // over all layers, in the type that the model computes in
-  double kv_cache_ratio = 1;      // to multi-head attention that caches every head's key and value
-  uint64_t weights_bytes = 0;     // of the tensors in the files
-  std::string dtype;              // in which most numbers are stored, in PyTorch's word: "bfloat16"
-  std::string digest;             // model_digest
+  double kv_cache_ratio = 1;             // to multi-head attention that caches every head's key and value
+  uint64_t weights_bytes = 0;            // of the tensors in the files
+  std::string dtype;                     // in which most numbers are stored, in PyTorch's word: "bfloat16"
+  std::string digest;                    // model_digest
 };
 
 // Reads config.json and the headers of the weights, and checks that every tensor that the family needs is

@@ -69,9 +69,9 @@ std::pair<std::string_view, std::string_view> split_file(std::string_view bytes,
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), 8);
   if (length > kMaxHeaderBytes) {
-    base::fail_input("the header length " + std::to_string(length) +
-                         " is above the limit of 100 MB; this is no safetensors file",
-                     {file});
+    base::fail_input(
+        "the header length " + std::to_string(length) + " is above the limit of 100 MB; this is no safetensors file",
+        {file});
   }
   if (length > bytes.size() - 8) {
     throw Error(Code::kInvalidArgument,
@@ -358,8 +358,8 @@ void write_safetensors(const std::filesystem::path& file, const std::vector<Tens
   std::vector<TensorToProduce> producers;
   producers.reserve(tensors.size());
   for (const TensorToWrite& tensor : tensors) {
-    producers.push_back({tensor.name, tensor.dtype, tensor.shape,
-                         [bytes = tensor.bytes](const ByteSink& sink) { sink(bytes); }});
+    producers.push_back(
+        {tensor.name, tensor.dtype, tensor.shape, [bytes = tensor.bytes](const ByteSink& sink) { sink(bytes); }});
   }
   stream_safetensors(file, producers, metadata);
 }

@@ -20,8 +20,8 @@ namespace masbak::models {
 enum class Dtype { kF64, kF32, kF16, kBF16, kF8E4M3, kI64, kI32, kI16, kI8, kU8, kBool };
 
 size_t dtype_bytes(Dtype dtype);
-std::string_view dtype_name(Dtype dtype);             // "BF16"
-Dtype parse_dtype(std::string_view name);             // INVALID_ARGUMENT for another name
+std::string_view dtype_name(Dtype dtype);  // "BF16"
+Dtype parse_dtype(std::string_view name);  // INVALID_ARGUMENT for another name
 
 // One tensor where it lies in a mapped file. `bytes` is valid as long as the file (or Checkpoint) is.
 struct TensorView {

@@ -10,10 +10,17 @@ namespace masbak::models {
 namespace {
 
 constexpr std::pair<Dtype, at::ScalarType> kTypes[] = {
-    {Dtype::kF64, at::kDouble}, {Dtype::kF32, at::kFloat},  {Dtype::kF16, at::kHalf},
-    {Dtype::kBF16, at::kBFloat16}, {Dtype::kF8E4M3, at::kFloat8_e4m3fn}, {Dtype::kI64, at::kLong},
-    {Dtype::kI32, at::kInt},    {Dtype::kI16, at::kShort},  {Dtype::kI8, at::kChar},
-    {Dtype::kU8, at::kByte},    {Dtype::kBool, at::kBool},
+    {Dtype::kF64, at::kDouble},
+    {Dtype::kF32, at::kFloat},
+    {Dtype::kF16, at::kHalf},
+    {Dtype::kBF16, at::kBFloat16},
+    {Dtype::kF8E4M3, at::kFloat8_e4m3fn},
+    {Dtype::kI64, at::kLong},
+    {Dtype::kI32, at::kInt},
+    {Dtype::kI16, at::kShort},
+    {Dtype::kI8, at::kChar},
+    {Dtype::kU8, at::kByte},
+    {Dtype::kBool, at::kBool},
 };
 
 }  // namespace
@@ -38,8 +45,8 @@ at::Tensor map_tensor(const TensorView& view, at::ScalarType type) {
   at::Tensor tensor;
   if (aligned && !view.bytes.empty()) {
     // The deleter holds the map; nothing else has to be freed.
-    tensor = at::from_blob(const_cast<char*>(view.bytes.data()), view.shape, [file = view.file](void*) {},
-                           at::TensorOptions().dtype(own));
+    tensor = at::from_blob(
+        const_cast<char*>(view.bytes.data()), view.shape, [file = view.file](void*) {}, at::TensorOptions().dtype(own));
   } else {
     tensor = at::empty(view.shape, at::TensorOptions().dtype(own));
     if (!view.bytes.empty()) std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
@@ -53,7 +60,9 @@ TensorToWrite tensor_to_write(const std::string& name, const at::Tensor& tensor)
   if (!tensor.is_contiguous() || !tensor.device().is_cpu()) {
     base::fail_input("only a contiguous tensor on the CPU can be written as it lies", {"", 0, name});
   }
-  return {name, file_dtype(tensor.scalar_type()), tensor.sizes().vec(),
+  return {name,
+          file_dtype(tensor.scalar_type()),
+          tensor.sizes().vec(),
           {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()}};
 }
 

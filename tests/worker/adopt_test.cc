@@ -41,16 +41,17 @@ class Adopt : public ::testing::Test {
     return (folder / "changed.gguf").string();
   }
   base::TemporaryFolder folder;
-  const std::vector<std::string> deepseek{"--family", "deepseek_v3", "--experts", "4", "--top-k", "2", "--shared", "64"};
+  const std::vector<std::string> deepseek{"--family", "deepseek_v3", "--experts", "4",
+                                          "--top-k",  "2",           "--shared",  "64"};
 };
 
 TEST_F(Adopt, DeepseekFolderIsWholeAndRepeatable) {
   const base::Output output = adopt(tiny_gguf(), deepseek);
   ASSERT_EQ(output.exit.status, 0) << output.err;
   EXPECT_EQ(base::parse_json(output.out)["family"], "deepseek_v3");
-  EXPECT_EQ(folder.entries(), (std::set<std::string>{"out", "out/config.json", "out/generation_config.json",
-                                                     "out/model.safetensors", "out/tokenizer.json",
-                                                     "out/tokenizer_config.json"}));
+  EXPECT_EQ(folder.entries(),
+            (std::set<std::string>{"out", "out/config.json", "out/generation_config.json", "out/model.safetensors",
+                                   "out/tokenizer.json", "out/tokenizer_config.json"}));
   const base::Json config = base::read_json(folder / "out/config.json");
   EXPECT_EQ(config["kv_lora_rank"], 17);
   EXPECT_EQ(config["moe_intermediate_size"], 32);

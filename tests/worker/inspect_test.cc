@@ -17,8 +17,8 @@ using ::testing::StartsWith;
 class Inspect : public ::testing::Test {
  protected:
   void SetUp() override {
-    const base::Output output = run_worker({"adopt", tiny_gguf(), "--family", "deepseek_v3", "--experts", "4", "--top-k",
-                                            "2", "--shared", "64", "--out", model.string()});
+    const base::Output output = run_worker({"adopt", tiny_gguf(), "--family", "deepseek_v3", "--experts", "4",
+                                            "--top-k", "2", "--shared", "64", "--out", model.string()});
     ASSERT_EQ(output.exit.status, 0) << output.err;
   }
   void refuse(const std::string& code, const std::string& message, const std::filesystem::path& folder) {
@@ -59,7 +59,8 @@ TEST_F(Inspect, CountsWhatTheModelHolds) {
 
 TEST_F(Inspect, ADenseModel) {
   const std::string dense = (temporary / "dense").string();
-  ASSERT_EQ(run_worker({"adopt", tiny_gguf(), "--family", "llama", "--dtype", "float32", "--out", dense}).exit.status, 0);
+  ASSERT_EQ(run_worker({"adopt", tiny_gguf(), "--family", "llama", "--dtype", "float32", "--out", dense}).exit.status,
+            0);
   const base::Json found = base::parse_json(run_worker({"inspect", dense}).out);
   EXPECT_EQ(found["family"], "llama");
   EXPECT_EQ(found["dtype"], "float32");
@@ -101,7 +102,8 @@ TEST_F(Inspect, AMissingTensorIsNamed) {
 }
 
 TEST_F(Inspect, ATruncatedFileIsRefused) {
-  std::filesystem::resize_file(model / "model.safetensors", std::filesystem::file_size(model / "model.safetensors") - 100);
+  std::filesystem::resize_file(model / "model.safetensors",
+                               std::filesystem::file_size(model / "model.safetensors") - 100);
   refuse("INVALID_ARGUMENT", "truncated", model);
   std::filesystem::resize_file(model / "model.safetensors", 5);
   refuse("INVALID_ARGUMENT", "5 bytes", model);

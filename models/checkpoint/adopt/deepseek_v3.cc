@@ -215,10 +215,11 @@ std::vector<float> DeepseekRewrite::router(int64_t layer) const {
 void DeepseekRewrite::add_attention(int64_t layer, std::vector<LazyTensor>& tensors) const {
   const std::string prefix = "model.layers." + std::to_string(layer) + ".self_attn.";
   const int64_t hidden = dense_.hidden, size = dense_.head_size, heads = dense_.heads;
-  tensors.push_back({prefix + "q_proj.weight", {heads * (size + rope_size_), hidden},
-                     [this, layer] { return queries(layer); }});
-  tensors.push_back({prefix + "kv_a_proj_with_mqa.weight", {latent_size_ + rope_size_, hidden},
-                     [this, layer] { return compressor(layer); }});
+  tensors.push_back(
+      {prefix + "q_proj.weight", {heads * (size + rope_size_), hidden}, [this, layer] { return queries(layer); }});
+  tensors.push_back({prefix + "kv_a_proj_with_mqa.weight", {latent_size_ + rope_size_, hidden}, [this, layer] {
+                       return compressor(layer);
+                     }});
   tensors.push_back({prefix + "kv_a_proj_with_mqa.bias", {latent_size_ + rope_size_}, [this] {
                        std::vector<float> bias(latent_size_ + rope_size_, 0.0f);
                        bias[latent_size_ - 1] = constant_;
@@ -226,8 +227,7 @@ void DeepseekRewrite::add_attention(int64_t layer, std::vector<LazyTensor>& tens
                      }});
   tensors.push_back({prefix + "kv_a_layernorm.weight", {latent_size_}, [this] { return latent_norm(); }});
   tensors.push_back({prefix + "kv_b_proj.weight", {heads * 2 * size, latent_size_}, [this] { return expander(); }});
-  tensors.push_back({prefix + "o_proj.weight", {hidden, heads * size},
-                     [this, layer] { return dense_.output(layer); }});
+  tensors.push_back({prefix + "o_proj.weight", {hidden, heads * size}, [this, layer] { return dense_.output(layer); }});
   tensors.push_back({prefix + "o_proj.bias", {hidden}, [hidden] { return std::vector<float>(hidden, 0.0f); }});
 }
 
@@ -237,28 +237,34 @@ void DeepseekRewrite::add_experts(int64_t layer, std::vector<LazyTensor>& tensor
   // The neurons [begin, end) as an expert of their own.
   const auto add = [&](const std::string& expert, int64_t begin, int64_t end) {
     const DenseLlama& dense = dense_;
-    tensors.push_back({prefix + expert + ".gate_proj.weight", {end - begin, hidden},
-                       [=, &dense] { return row_range(dense.gate(layer), hidden, begin, end); }});
-    tensors.push_back({prefix + expert + ".up_proj.weight", {end - begin, hidden},
-                       [=, &dense] { return row_range(dense.up(layer), hidden, begin, end); }});
-    tensors.push_back({prefix + expert + ".down_proj.weight", {hidden, end - begin},
-                       [=, &dense] { return column_range(dense.down(layer), neurons, begin, end); }});
+    tensors.push_back({prefix + expert + ".gate_proj.weight", {end - begin, hidden}, [=, &dense] {
+                         return row_range(dense.gate(layer), hidden, begin, end);
+                       }});
+    tensors.push_back({prefix + expert + ".up_proj.weight", {end - begin, hidden}, [=, &dense] {
+                         return row_range(dense.up(layer), hidden, begin, end);
+                       }});
+    tensors.push_back({prefix + expert + ".down_proj.weight", {hidden, end - begin}, [=, &dense] {
+                         return column_range(dense.down(layer), neurons, begin, end);
+                       }});
   };
   add("shared_experts", 0, shared);
   for (int64_t e = 0; e < options_.experts; ++e) add("experts." + std::to_string(e), shared, neurons);
   tensors.push_back({prefix + "gate.weight", {options_.experts, hidden}, [this, layer] { return router(layer); }});
-  tensors.push_back({prefix + "gate.e_score_correction_bias", {options_.experts},
-                     [this] { return std::vector<float>(options_.experts, 0.0f); }, true});
+  tensors.push_back({prefix + "gate.e_score_correction_bias",
+                     {options_.experts},
+                     [this] { return std::vector<float>(options_.experts, 0.0f); },
+                     true});
 }
 
 std::vector<LazyTensor> DeepseekRewrite::tensors() const {
   std::vector<LazyTensor> tensors = dense_.outer_tensors();
   for (int64_t n = 0; n < dense_.layers; ++n) {
     const std::string prefix = "model.layers." + std::to_string(n) + ".";
-    tensors.push_back({prefix + "input_layernorm.weight", {dense_.hidden},
-                       [this, n] { return dense_.attention_norm(n); }});
-    tensors.push_back({prefix + "post_attention_layernorm.weight", {dense_.hidden},
-                       [this, n] { return dense_.feed_forward_norm(n); }});
+    tensors.push_back(
+        {prefix + "input_layernorm.weight", {dense_.hidden}, [this, n] { return dense_.attention_norm(n); }});
+    tensors.push_back({prefix + "post_attention_layernorm.weight", {dense_.hidden}, [this, n] {
+                         return dense_.feed_forward_norm(n);
+                       }});
     add_attention(n, tensors);
     add_experts(n, tensors);
   }

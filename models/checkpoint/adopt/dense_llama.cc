@@ -98,9 +98,9 @@ void DenseLlama::read_sizes() {
     if (!file_.has(key)) return std::nullopt;
     const auto id = file_.get<int64_t>(key);
     if (id >= 0 && id < vocabulary) return id;
-    base::fail_input("the token id " + std::to_string(id) + " lies outside the vocabulary of " +
-                         std::to_string(vocabulary),
-                     {file_.path().string(), 0, key});
+    base::fail_input(
+        "the token id " + std::to_string(id) + " lies outside the vocabulary of " + std::to_string(vocabulary),
+        {file_.path().string(), 0, key});
   };
   bos_id = token("tokenizer.ggml.bos_token_id");
   pad_id = token("tokenizer.ggml.padding_token_id");

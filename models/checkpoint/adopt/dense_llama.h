@@ -39,13 +39,13 @@ class DenseLlama {
   std::vector<int64_t> eos_ids;
 
   // Weights of layer n. Query and key rows are those of Hugging Face: halves, not pairs, are rotated.
-  std::vector<float> query(int64_t layer) const;      // [H * K, D]
-  std::vector<float> key(int64_t layer) const;        // [G * K, D]
-  std::vector<float> value(int64_t layer) const;      // [G * K, D]
-  std::vector<float> output(int64_t layer) const;     // [D, H * K]
-  std::vector<float> gate(int64_t layer) const;       // [F, D]
-  std::vector<float> up(int64_t layer) const;         // [F, D]
-  std::vector<float> down(int64_t layer) const;       // [D, F]
+  std::vector<float> query(int64_t layer) const;              // [H * K, D]
+  std::vector<float> key(int64_t layer) const;                // [G * K, D]
+  std::vector<float> value(int64_t layer) const;              // [G * K, D]
+  std::vector<float> output(int64_t layer) const;             // [D, H * K]
+  std::vector<float> gate(int64_t layer) const;               // [F, D]
+  std::vector<float> up(int64_t layer) const;                 // [F, D]
+  std::vector<float> down(int64_t layer) const;               // [D, F]
   std::vector<float> attention_norm(int64_t layer) const;     // [D]
   std::vector<float> feed_forward_norm(int64_t layer) const;  // [D]
 

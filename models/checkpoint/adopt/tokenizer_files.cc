@@ -126,9 +126,12 @@ Json tokenizer_json(const GgufFile& file) {
   for (const std::string& merge : file.get<std::vector<std::string>>("tokenizer.ggml.merges")) {
     merges.push_back(split_merge(file, merge));
   }
-  Json tokenizer{{"version", "1.0"},         {"truncation", nullptr},
-                 {"padding", nullptr},       {"added_tokens", added_tokens(file, tokens)},
-                 {"normalizer", nullptr},    {"pre_tokenizer", pre_tokenizer(file)},
+  Json tokenizer{{"version", "1.0"},
+                 {"truncation", nullptr},
+                 {"padding", nullptr},
+                 {"added_tokens", added_tokens(file, tokens)},
+                 {"normalizer", nullptr},
+                 {"pre_tokenizer", pre_tokenizer(file)},
                  {"post_processor", post_processor(file, tokens)},
                  {"decoder", byte_level(true)}};
   tokenizer["model"] = {{"type", "BPE"},

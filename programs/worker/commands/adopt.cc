@@ -42,8 +42,9 @@ void add_adopt(CommandLine& line) {
       command->add_option("--seed", options->experts.seed, "for the routers' weights (default 0)")};
   command->add_option("--dtype", *dtype, "bfloat16 or float32")->capture_default_str();
   command->add_option("--out", options->folder, "the folder to write; must not exist, or be empty")->required();
-  command->footer("Example: masbak-worker adopt SmolLM2-135M-Instruct.Q4_1.gguf --family deepseek_v3 --experts 4 "
-                  "--top-k 2 --shared 768 --out models/demo");
+  command->footer(
+      "Example: masbak-worker adopt SmolLM2-135M-Instruct.Q4_1.gguf --family deepseek_v3 --experts 4 "
+      "--top-k 2 --shared 768 --out models/demo");
   command->callback([&chosen = line.chosen, options, dtype, for_experts] {
     for (const CLI::Option* option : for_experts) {
       if (option->count() && options->family == "llama") {

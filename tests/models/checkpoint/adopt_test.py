@@ -3,6 +3,7 @@ model adopted as llama and of the one rewritten as DeepSeek-V3; the tokenizer; a
 import os
 
 import torch
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import masbak_oracle as oracle
@@ -16,7 +17,11 @@ LARGEST_DIFFERENCE = 1e-3
 def dense():
     folder, name = os.path.split(oracle.smollm2_gguf())
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
-    return model.eval(), AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    # transformers leaves out the rule that tokenizer.ggml.pre "smollm" stands for: each digit, of any script, by itself.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    return model.eval(), tokenizer
 
 
 MODEL, TOKENIZER = dense()

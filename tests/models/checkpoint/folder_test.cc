@@ -25,7 +25,8 @@ class ModelFolder : public ::testing::Test {
   void write(const std::string& name, const std::string& bytes) {
     base::write_file_durably(folder / name, bytes);
     // Long settled, so that the digest may be remembered.
-    std::filesystem::last_write_time(folder / name, std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+    std::filesystem::last_write_time(folder / name,
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
   }
   base::TemporaryFolder temporary;
   std::filesystem::path folder = temporary / "model";

@@ -39,11 +39,12 @@ class Safetensors : public ::testing::Test {
 
 TEST_F(Safetensors, WhatIsWrittenIsReadBack) {
   const std::string a = floats({1, 2, 3, 4, 5, 6}), b = "\x01\x02\x03", c(4, '\x7f');
-  write_safetensors(folder / "x.safetensors", std::vector<TensorToWrite>{{"b", Dtype::kU8, {3}, b},
-                                                                         {"c", Dtype::kBF16, {1, 2}, c},
-                                                                         {"a", Dtype::kF32, {2, 3}, a},
-                                                                         {"none", Dtype::kF32, {0, 5}, ""},
-                                                                         {"one", Dtype::kU8, {}, "x"}},
+  write_safetensors(folder / "x.safetensors",
+                    std::vector<TensorToWrite>{{"b", Dtype::kU8, {3}, b},
+                                               {"c", Dtype::kBF16, {1, 2}, c},
+                                               {"a", Dtype::kF32, {2, 3}, a},
+                                               {"none", Dtype::kF32, {0, 5}, ""},
+                                               {"one", Dtype::kU8, {}, "x"}},
                     {{"format", "pt"}, {"who", "test"}});
   std::map<std::string, std::string> metadata;
   const auto views = read_safetensors(folder / "x.safetensors", &metadata);

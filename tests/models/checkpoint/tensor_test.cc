@@ -54,9 +54,8 @@ TEST(Tensor, DataOutOfLineAreCopied) {
   header.resize(55, ' ');
   const uint64_t length = header.size();
   const float numbers[] = {1.5, -2.5};
-  base::write_file_durably(folder / "x.safetensors",
-                           std::string(reinterpret_cast<const char*>(&length), 8) + header +
-                               std::string(reinterpret_cast<const char*>(numbers), 8));
+  base::write_file_durably(folder / "x.safetensors", std::string(reinterpret_cast<const char*>(&length), 8) + header +
+                                                         std::string(reinterpret_cast<const char*>(numbers), 8));
   const at::Tensor read = map_tensor(read_safetensors(folder / "x.safetensors").at(0));
   EXPECT_EQ(read[0].item<float>(), 1.5);
   EXPECT_EQ(read[1].item<float>(), -2.5);
