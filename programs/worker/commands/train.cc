@@ -1,0 +1,31 @@
+// masbak-worker train RUN.yaml --out JOB [--resume]
+#include "trainer/loop/train.h"
+
+#include <memory>
+
+#include "base/program.h"
+#include "programs/worker/commands.h"
+
+namespace masbak::worker {
+
+void add_train(CommandLine& line) {
+  struct Options {
+    std::string run, out;
+    bool resume = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = line.app.add_subcommand("train", "Fine-tune a model into a job directory");
+  command->add_option("run", options->run, "RUN.yaml")->required();
+  command->add_option("--out", options->out, "the job directory: run.yaml, events.jsonl, checkpoints/, adapter/")
+      ->required();
+  command->add_flag("--resume", options->resume, "go on from the job's last checkpoint");
+  command->callback([&chosen = line.chosen, options] {
+    chosen = [options] {
+      base::install_stop_signals();
+      trainer::train(trainer::RunConfig::read(options->run), options->out, options->resume);
+      return 0;
+    };
+  });
+}
+
+}  // namespace masbak::worker
