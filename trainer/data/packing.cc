@@ -39,8 +39,8 @@ std::vector<int64_t> epoch_order(int64_t examples, bool shuffle, uint64_t seed, 
   std::vector<int64_t> order(static_cast<size_t>(examples));
   std::iota(order.begin(), order.end(), 0);
   if (!shuffle) return order;
-  SplitMix64 mix(seed);
-  SplitMix64 random(mix.next() ^ SplitMix64(static_cast<uint64_t>(epoch)).next());
+  // One after the other, so that (seed 1, epoch 2) is not (seed 2, epoch 1).
+  SplitMix64 random(SplitMix64(SplitMix64(seed).next() + static_cast<uint64_t>(epoch)).next());
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
   return order;
 }
