@@ -19,6 +19,7 @@ void add_train(CommandLine& line);
 void add_plan(CommandLine& line);
 void add_merge(CommandLine& line);
 void add_check(CommandLine& line);
+void add_evaluate(CommandLine& line);
 void add_generate(CommandLine& line);
 void add_logits(CommandLine& line);
 void add_inspect(CommandLine& line);
@@ -26,5 +27,6 @@ void add_scan(CommandLine& line);
 void add_render(CommandLine& line);
 void add_serve(CommandLine& line);
 void add_tokenize(CommandLine& line);
+void add_validate(CommandLine& line);
 
 }  // namespace masbak::worker

@@ -21,6 +21,7 @@ int run(int argc, char** argv) {
   add_merge(line);
   add_plan(line);
   add_train(line);
+  add_evaluate(line);
   add_generate(line);
   add_logits(line);
   add_inspect(line);
@@ -28,6 +29,7 @@ int run(int argc, char** argv) {
   add_render(line);
   add_serve(line);
   add_tokenize(line);
+  add_validate(line);
   (void)line;
   try {
     app.parse(argc, argv);
