@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import masbak_oracle as oracle
 
 QUESTION = [{"role": "user", "content": "What is a heat exchanger used for?"}]
-TEXTS = ["Pump P-1203A: 45.7 bar at 12:30, 3x 1/2\" bolts.", "مضخة التغذية تعمل عند ٤٥ بار.", "  two  blanks\n\n\tand lines ",
+TEXTS = ["Pump P-1203A: 45.7 bar at 12:30, 3x 1/2\" bolts.", "مضخة التغذية تعمل عند ٤٥ بار.",
+         "  two  blanks\n\n\tand lines ",
          "naïve café — “quoted” … 𝛼 + 🙂", "<|im_start|>user\nHello<|im_end|>\n", "def f(x):\n    return x**2  # 2024"]
 LARGEST_DIFFERENCE = 1e-3
 
@@ -18,7 +19,8 @@ def dense():
     folder, name = os.path.split(oracle.smollm2_gguf())
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    # transformers leaves out the rule that tokenizer.ggml.pre "smollm" stands for: each digit, of any script, by itself.
+    # transformers leaves out the rule that "smollm" in tokenizer.ggml.pre stands for: each digit, of any script,
+    # by itself.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     return model.eval(), tokenizer

@@ -48,12 +48,12 @@ def main():
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCABULARY)
-    for name, number, kind in [("uint8", 200, gguf.GGUFValueType.UINT8), ("int8", -100, gguf.GGUFValueType.INT8),
-                               ("uint16", 60000, gguf.GGUFValueType.UINT16), ("int16", -30000, gguf.GGUFValueType.INT16),
-                               ("uint32", 4000000000, gguf.GGUFValueType.UINT32), ("int32", -5, gguf.GGUFValueType.INT32),
-                               ("uint64", 1 << 62, gguf.GGUFValueType.UINT64), ("int64", -(1 << 62), gguf.GGUFValueType.INT64),
-                               ("float32", 0.5, gguf.GGUFValueType.FLOAT32), ("float64", 0.1, gguf.GGUFValueType.FLOAT64),
-                               ("bool", True, gguf.GGUFValueType.BOOL), ("text", "مسبك", gguf.GGUFValueType.STRING)]:
+    V = gguf.GGUFValueType
+    for name, number, kind in [("uint8", 200, V.UINT8), ("int8", -100, V.INT8), ("uint16", 60000, V.UINT16),
+                               ("int16", -30000, V.INT16), ("uint32", 4000000000, V.UINT32), ("int32", -5, V.INT32),
+                               ("uint64", 1 << 62, V.UINT64), ("int64", -(1 << 62), V.INT64),
+                               ("float32", 0.5, V.FLOAT32), ("float64", 0.1, V.FLOAT64), ("bool", True, V.BOOL),
+                               ("text", "مسبك", V.STRING)]:
         writer.add_key_value(f"test.{name}", number, kind)
     writer.add_array("test.numbers", [1.5, 2.5])
     tokens, types, merges = tokenizer()
@@ -67,7 +67,8 @@ def main():
     writer.add_pad_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(False)
-    writer.add_chat_template("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    writer.add_chat_template("{% for m in messages %}"
+                             "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
                              "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
     expected = {}
 
@@ -76,7 +77,8 @@ def main():
         data = gguf.quants.quantize(numbers, kind)
         writer.add_tensor(name, data, raw_dtype=kind)
         restored = np.ascontiguousarray(gguf.quants.dequantize(data, kind), dtype=np.float32)
-        expected[name] = {"type": kind.name, "shape": list(shape), "sha256": hashlib.sha256(restored.tobytes()).hexdigest(),
+        expected[name] = {"type": kind.name, "shape": list(shape),
+                          "sha256": hashlib.sha256(restored.tobytes()).hexdigest(),
                           "first": [float(x) for x in restored.ravel()[:2]]}
 
     add("token_embd.weight", (VOCABULARY, HIDDEN), T.Q8_0)
