@@ -26,6 +26,7 @@ const std::set<std::string>& silent_fields() {
   return kFields;
 }
 
+// Reading through Fields::raw would mark the key as known.
 bool means_off(const base::Json& value) {
   return value.is_null() || (value.is_boolean() && !value.get<bool>()) || (value.is_number() && value == 0) ||
          ((value.is_string() || value.is_array() || value.is_object()) && value.empty()) ||
@@ -66,7 +67,7 @@ void read_common(const base::Fields& config) {
 
 void refuse_unread(const base::Fields& config) {
   for (const std::string& key : config.keys()) {
-    if (silent_fields().count(key) || means_off(config.raw(key))) config.accept({key});
+    if (silent_fields().count(key) || means_off(config.json()[key])) config.accept({key});
   }
   config.finish();
 }
