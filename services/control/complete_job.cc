@@ -22,6 +22,17 @@ double number_or(const base::Json& json, const std::string& key, double fallback
   return found != json.end() && found->is_number() ? found->get<double>() : fallback;
 }
 
+// Of the base model, before the first step: what an evaluation at step 0 found. 0 if there was none.
+double eval_loss_before(const registry::Reader& reader, const registry::Job& job) {
+  constexpr int kBeforeTheFirstStep = 100;  // events
+  for (const auto& event : reader.job_events(job.name, 0, kBeforeTheFirstStep)) {
+    if (event.type != "eval") continue;
+    base::Json json = base::parse_json(event.json, "events.jsonl");
+    return json.value("step", -1) == 0 ? number_or(json, "eval_loss", 0) : 0;
+  }
+  return 0;
+}
+
 // The version that result.json and the artifacts tell of.
 registry::Version trained_version(ControlContext& context, const registry::Reader& reader, const registry::Job& job,
                                   const Outputs& outputs) {
@@ -35,9 +46,9 @@ registry::Version trained_version(ControlContext& context, const registry::Reade
   version.job = job.name;
   version.adapter_digest = require_output(outputs, "adapter");
   version.run_digest = require_output(outputs, "run.yaml");
-  version.plan_digest = result.value("plan_digest", "");
-  version.eval_loss = number_or(result, "eval_loss", job.eval_loss);
-  version.eval_loss_before = number_or(result, "eval_loss_before", 0);
+  version.plan_digest = result.at("digests").at("plan").get<std::string>();
+  version.eval_loss = number_or(result, "eval_loss", 0);
+  version.eval_loss_before = eval_loss_before(reader, job);
   return version;
 }
 

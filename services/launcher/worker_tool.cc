@@ -8,14 +8,6 @@
 namespace masbak::services {
 namespace {
 
-base::Code code_of(std::string_view name) {
-  for (int number = 1; number <= 16; ++number) {
-    auto code = static_cast<base::Code>(number);
-    if (base::code_name(code) == name) return code;
-  }
-  return base::Code::kInternal;
-}
-
 // The last line that begins with "error: ", without that; empty if there is none.
 std::string last_error_line(const std::string& log) {
   const std::string mark = "error: ";
@@ -32,6 +24,14 @@ std::string last_error_line(const std::string& log) {
 }
 
 }  // namespace
+
+base::Code code_of(std::string_view name) {
+  for (int number = 1; number <= 16; ++number) {
+    auto code = static_cast<base::Code>(number);
+    if (base::code_name(code) == name) return code;
+  }
+  return base::Code::kInternal;
+}
 
 base::Error worker_error(const std::string& log, const std::string& fallback) {
   std::string line = last_error_line(log);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/document.h"
@@ -21,6 +22,9 @@ struct ToolOutput {
 
 // Runs the worker to its end. FAILED_PRECONDITION if there is no such program, INTERNAL if a signal ended it.
 ToolOutput run_worker_tool(const std::filesystem::path& worker, const std::vector<std::string>& arguments);
+
+// "NOT_FOUND" → kNotFound; kInternal for anything unknown.
+base::Code code_of(std::string_view name);
 
 // The Error that a worker's last line "error: CODE: message" stands for; INTERNAL with `fallback` without one.
 base::Error worker_error(const std::string& log, const std::string& fallback);

@@ -49,7 +49,9 @@ def scan(file):
 def validate(run):
     text = pathlib.Path(run).read_text()
     if "misspelt" in text:
-        fail("INVALID_ARGUMENT", f"unknown key misspelt; the nearest known one is max_steps ({run}:3, misspelt)")
+        problem = {"code": "INVALID_ARGUMENT", "message": "unknown key", "file": run, "line": 3, "field": "misspelt"}
+        print(json.dumps({"ok": False, "problems": [problem]}))
+        sys.exit(2)
     for name in ("base/config.json", "inputs/train.jsonl"):
         if not pathlib.Path(run).with_name(name.split("/")[0]).joinpath(name.split("/")[1]).is_file():
             fail("NOT_FOUND", f"no {name} beside the run file")
@@ -79,6 +81,7 @@ def train(run):
     print("fake training", file=sys.stderr, flush=True)
     if events.step == 0:
         events.write("started", total_steps=steps)
+        events.write("eval", step=0, eval_loss=2.5)
     for step in range(events.step + 1, steps + 1):
         time.sleep(int(os.environ.get("FAKE_STEP_MS", "10")) / 1000)
         events.write("step", step=step, total_steps=steps, loss=3.0 / step)
@@ -89,7 +92,7 @@ def train(run):
     (adapter / "adapter_model.safetensors").write_text("weights of " + text)
     events.write("finished")
     plan = "sha256:" + hashlib.sha256(b"plan").hexdigest()
-    (job / "result.json").write_text(json.dumps({"eval_loss": 0.25, "eval_loss_before": 2.5, "plan_digest": plan}))
+    (job / "result.json").write_text(json.dumps({"state": "finished", "eval_loss": 0.25, "digests": {"plan": plan}}))
 
 
 def evaluate(model):

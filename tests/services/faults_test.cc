@@ -54,7 +54,7 @@ class FaultsTest : public ::testing::Test {
   void expect_whole(const v1::Job& job, int steps) {
     v1::Job ended = here().wait_for_end(job.name());
     ASSERT_EQ(ended.state(), v1::JOB_STATE_SUCCEEDED) << ended.error();
-    EXPECT_EQ(ended.last_seq(), steps + 3);  // started, the steps, eval, finished: none twice, none missing
+    EXPECT_EQ(ended.last_seq(), steps + 4);  // started, eval, the steps, eval, finished: none twice, none missing
     EXPECT_FALSE(ended.version().empty());
   }
 
@@ -114,7 +114,7 @@ TEST_F(FaultsTest, AKilledControlPlaneLosesNothingAndWatchersGoOnWithoutAGap) {
   here().start_control();
   std::vector<int64_t> rest = sequence(job.name(), seen.back());
   seen.insert(seen.end(), rest.begin(), rest.end());
-  ASSERT_EQ(seen.size(), 43u);
+  ASSERT_EQ(seen.size(), 44u);
   for (size_t index = 0; index < seen.size(); ++index) EXPECT_EQ(seen[index], static_cast<int64_t>(index) + 1);
   expect_whole(job, 40);
 }

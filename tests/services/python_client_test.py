@@ -55,7 +55,7 @@ def use(folder):
 
     events = list(training.WatchJob(training_pb2.WatchJobRequest(name=job.name), metadata=metadata, timeout=60))
     written = [event.seq for event in events if event.json]
-    assert written == list(range(1, 9)), written
+    assert written == list(range(1, 10)), written
     assert events[-1].job.state == training_pb2.JOB_STATE_SUCCEEDED, events[-1]
 
     versions = registry.ListVersions(registry_pb2.ListVersionsRequest(parent="models/-"), metadata=metadata).versions
