@@ -28,20 +28,23 @@ find_package_handle_standard_args(LibTorch
   REASON_FAILURE_MESSAGE "run installer/install, or name a LibTorch 2.11 folder with -DMASBAK_LIBTORCH=")
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
-  # The wheel carries old protobuf headers in include/google, which must not shadow the system's:
-  # the include path is a folder of links to everything else.
-  set(_filtered ${CMAKE_BINARY_DIR}/libtorch-include)
-  file(MAKE_DIRECTORY ${_filtered})
-  file(GLOB _entries RELATIVE ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/*)
-  list(REMOVE_ITEM _entries google)
-  foreach(_entry IN LISTS _entries)
-    if(NOT EXISTS ${_filtered}/${_entry})
-      file(CREATE_LINK ${LibTorch_INCLUDE_DIR}/${_entry} ${_filtered}/${_entry} SYMBOLIC)
-    endif()
-  endforeach()
+  # The wheel carries old protobuf headers in include/google, which must not shadow the system's.
+  # installer/ removes them; for another LibTorch the include path is a folder of links to the rest.
+  set(_include ${LibTorch_INCLUDE_DIR})
+  if(EXISTS ${LibTorch_INCLUDE_DIR}/google)
+    set(_include ${CMAKE_BINARY_DIR}/libtorch-include)
+    file(MAKE_DIRECTORY ${_include})
+    file(GLOB _entries RELATIVE ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/*)
+    list(REMOVE_ITEM _entries google)
+    foreach(_entry IN LISTS _entries)
+      if(NOT EXISTS ${_include}/${_entry})
+        file(CREATE_LINK ${LibTorch_INCLUDE_DIR}/${_entry} ${_include}/${_entry} SYMBOLIC)
+      endif()
+    endforeach()
+  endif()
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
-    ${_filtered} ${_filtered}/torch/csrc/api/include)
+    ${_include} ${_include}/torch/csrc/api/include)
   target_link_libraries(LibTorch::LibTorch INTERFACE ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY})
   target_link_options(LibTorch::LibTorch INTERFACE
     -Wl,--allow-shlib-undefined -Wl,-rpath,${_root}/lib -Wl,--disable-new-dtags)
