@@ -27,7 +27,7 @@ class WordCache {
     owner_ = owner;
   }
   static uint64_t hash(std::string_view word, bool bytes) {
-    return std::hash<std::string_view>{}(word) * 2 + (bytes ? 1 : 0);
+    return std::hash<std::string_view>{}(word)*2 + (bytes ? 1 : 0);
   }
   Slot& slot(uint64_t hash) { return slots_[(hash >> 1) & (kSlots - 1)]; }
   static bool holds(const Slot& slot, uint64_t hash, std::string_view word) {

@@ -65,9 +65,9 @@ class BpeModel : public TokenModel {
   // For byte-level pieces: the token of each byte, -1 if there is none; and all tokens by their bytes.
   int32_t byte_ids_[256];
   bool all_bytes_ = false;
-  Ids ids_of_bytes_;         // only with ignore_merges
+  Ids ids_of_bytes_;           // only with ignore_merges
   int32_t fallback_ids_[256];  // <0x00> … <0xFF>
-  uint64_t serial_;          // tells the caches of the threads whose words they hold
+  uint64_t serial_;            // tells the caches of the threads whose words they hold
 };
 
 }  // namespace masbak::models

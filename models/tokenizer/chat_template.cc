@@ -32,7 +32,8 @@ std::string configured_template(const std::filesystem::path& file) {
   for (const base::Json& each : value) {
     if (each.is_object() && each.value("name", "") == "default") return each.value("template", "");
   }
-  base::fail_input("expected a template named \"default\", found none", {.file = file.string(), .field = "chat_template"});
+  base::fail_input("expected a template named \"default\", found none",
+                   {.file = file.string(), .field = "chat_template"});
 }
 
 // transformers 5 passes a message's reasoning under each of the names that templates read.
@@ -92,13 +93,22 @@ ChatTemplate ChatTemplate::load(const std::filesystem::path& folder) {
   }
   base::Json special = base::Json::object();
   for (const auto& [name, content] : read_special_names(folder).tokens) special[name] = content;
-  return compile(source, special);
+  try {
+    return compile(source, special);
+  } catch (const base::Error& error) {
+    base::Where where = error.where();
+    bool own_file = std::filesystem::exists(file);
+    where.file = (own_file ? file : config).string();
+    if (!own_file) where.field = "chat_template";
+    throw base::Error(error.code(), error.what(), where);
+  }
 }
 
 ChatTemplate ChatTemplate::compile(std::string_view source, const base::Json& special_tokens) {
   if (source.size() > kLongestTemplate || !is_valid_utf8(source)) {
-    base::fail_input("expected a chat template of at most 4 MiB in UTF-8, found " + std::to_string(source.size()) + " bytes",
-                     {.file = kFile});
+    base::fail_input(
+        "expected a chat template of at most 4 MiB in UTF-8, found " + std::to_string(source.size()) + " bytes",
+        {.file = kFile});
   }
   auto state = std::make_shared<State>();
   state->source = source;

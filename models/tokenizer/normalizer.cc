@@ -12,7 +12,7 @@ namespace {
 class FormNormalizer : public Normalizer {
  public:
   explicit FormNormalizer(NormalForm form) : form_(form) {}
-  std::string apply(std::string text) const override { return normalize(text, form_); }
+  std::string apply(std::string text, bool&) const override { return normalize(text, form_); }
 
  private:
   NormalForm form_;
@@ -20,7 +20,7 @@ class FormNormalizer : public Normalizer {
 
 class LowercaseNormalizer : public Normalizer {
  public:
-  std::string apply(std::string text) const override { return to_lower(text); }
+  std::string apply(std::string text, bool&) const override { return to_lower(text); }
 };
 
 class ReplaceNormalizer : public Normalizer {
@@ -34,7 +34,7 @@ class ReplaceNormalizer : public Normalizer {
     }
   }
 
-  std::string apply(std::string text) const override {
+  std::string apply(std::string text, bool& at_start) const override {
     std::string out;
     size_t at = 0;
     while (at <= text.size()) {
@@ -46,6 +46,7 @@ class ReplaceNormalizer : public Normalizer {
         end = begin + literal_.size();
       }
       if (begin == std::string::npos) break;
+      if (begin == 0 && end > 0 && content_.empty()) at_start = false;
       out.append(text, at, begin - at).append(content_);
       at = end;
       if (begin == end) {  // an empty match: step over one character
@@ -69,7 +70,7 @@ class ReplaceNormalizer : public Normalizer {
 class PrependNormalizer : public Normalizer {
  public:
   explicit PrependNormalizer(std::string prefix) : prefix_(std::move(prefix)) {}
-  std::string apply(std::string text) const override { return text.empty() ? text : prefix_ + text; }
+  std::string apply(std::string text, bool&) const override { return text.empty() ? text : prefix_ + text; }
 
  private:
   std::string prefix_;
@@ -78,7 +79,7 @@ class PrependNormalizer : public Normalizer {
 class StripNormalizer : public Normalizer {
  public:
   StripNormalizer(bool left, bool right) : left_(left), right_(right) {}
-  std::string apply(std::string text) const override {
+  std::string apply(std::string text, bool& at_start) const override {
     size_t begin = 0, end = text.size();
     for (size_t next = 0; left_ && begin < end; begin = next) {
       if (!is_white_space(next_code_point(text, next))) break;
@@ -88,6 +89,7 @@ class StripNormalizer : public Normalizer {
       if (!is_white_space(next_code_point(text, at))) break;
       end = start;
     }
+    if (begin > 0) at_start = false;
     return text.substr(begin, end - begin);
   }
 
@@ -97,11 +99,13 @@ class StripNormalizer : public Normalizer {
 
 class StripAccentsNormalizer : public Normalizer {
  public:
-  std::string apply(std::string text) const override {
+  std::string apply(std::string text, bool& at_start) const override {
     std::string out;
     for (size_t at = 0; at < text.size();) {
       size_t begin = at;
-      if (!is_mark(next_code_point(text, at))) out.append(text, begin, at - begin);
+      bool mark = is_mark(next_code_point(text, at));
+      if (!mark) out.append(text, begin, at - begin);
+      if (mark && begin == 0) at_start = false;
     }
     return out;
   }
@@ -112,8 +116,8 @@ class SequenceNormalizer : public Normalizer {
   explicit SequenceNormalizer(const Config& config) {
     for (const Config& part : config.list("normalizers")) parts_.push_back(make_normalizer(part));
   }
-  std::string apply(std::string text) const override {
-    for (const auto& part : parts_) text = part->apply(std::move(text));
+  std::string apply(std::string text, bool& at_start) const override {
+    for (const auto& part : parts_) text = part->apply(std::move(text), at_start);
     return text;
   }
 

@@ -11,8 +11,13 @@ namespace masbak::models {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  // `text` is valid UTF-8, and so is the result.
-  virtual std::string apply(std::string text) const = 0;
+  // `text` is valid UTF-8, and so is the result. `at_start` becomes false if characters were taken off the
+  // front: what is left then no longer begins where the user's text does (Metaspace's "first" asks).
+  virtual std::string apply(std::string text, bool& at_start) const = 0;
+  std::string apply(std::string text) const {
+    bool at_start = true;
+    return apply(std::move(text), at_start);
+  }
 };
 
 // UNIMPLEMENTED, by name, for a normalizer that there is not here.

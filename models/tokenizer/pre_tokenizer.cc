@@ -19,8 +19,9 @@ Behaviour read_behaviour(const Config& config, const std::string& fallback = "")
   if (name == "MergedWithPrevious") return Behaviour::kMergedWithPrevious;
   if (name == "MergedWithNext") return Behaviour::kMergedWithNext;
   if (name == "Contiguous") return Behaviour::kContiguous;
-  config.fail("expected a split behaviour (Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous), found \"" +
-              name + "\"");
+  config.fail(
+      "expected a split behaviour (Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous), found \"" +
+      name + "\"");
 }
 
 // A part of one piece: what a pattern matched, or what lies between two matches.
@@ -287,7 +288,8 @@ class SequencePreTokenizer : public PreTokenizer {
  public:
   SequencePreTokenizer(const Config& config, bool last) {
     std::vector<Config> parts = config.list("pretokenizers");
-    for (size_t i = 0; i < parts.size(); ++i) parts_.push_back(make_pre_tokenizer(parts[i], last && i + 1 == parts.size()));
+    for (size_t i = 0; i < parts.size(); ++i)
+      parts_.push_back(make_pre_tokenizer(parts[i], last && i + 1 == parts.size()));
   }
   void apply(Pieces& pieces) const override {
     for (const auto& part : parts_) part->apply(pieces);

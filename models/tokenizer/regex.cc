@@ -152,14 +152,14 @@ Regex::Regex(std::string_view oniguruma, const std::string& field) {
 std::optional<std::pair<size_t, size_t>> Regex::find(std::string_view subject, size_t from) const {
   thread_local Scratch scratch;
   auto data = reinterpret_cast<PCRE2_SPTR>(subject.data());
-  int found = code_->jit ? pcre2_jit_match(code_->code, data, subject.size(), from, PCRE2_NO_UTF_CHECK, scratch.data,
-                                           scratch.context)
-                         : pcre2_match(code_->code, data, subject.size(), from, PCRE2_NO_UTF_CHECK, scratch.data,
-                                       scratch.context);
+  int found =
+      code_->jit
+          ? pcre2_jit_match(code_->code, data, subject.size(), from, PCRE2_NO_UTF_CHECK, scratch.data, scratch.context)
+          : pcre2_match(code_->code, data, subject.size(), from, PCRE2_NO_UTF_CHECK, scratch.data, scratch.context);
   if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (found < 0) {
-    throw base::Error(base::Code::kResourceExhausted,
-                      "a pattern of the tokenizer failed on this text: " + pcre2_words(found) + "; give a shorter text");
+    throw base::Error(base::Code::kResourceExhausted, "a pattern of the tokenizer failed on this text: " +
+                                                          pcre2_words(found) + "; give a shorter text");
   }
   const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(scratch.data);
   return std::make_pair(static_cast<size_t>(offsets[0]), static_cast<size_t>(offsets[1]));

@@ -20,9 +20,11 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_token
 // prefix_ on are decoded twice, with and without those behind read_, and the difference is what is new.
 std::string StreamDecoder::push(int32_t id) {
   ids_.push_back(id);
-  std::string whole = tokenizer_.decode({ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.end()}, skip_special_tokens_);
+  std::string whole =
+      tokenizer_.decode({ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.end()}, skip_special_tokens_);
   std::string before = tokenizer_.decode(
-      {ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.begin() + static_cast<std::ptrdiff_t>(read_)}, skip_special_tokens_);
+      {ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.begin() + static_cast<std::ptrdiff_t>(read_)},
+      skip_special_tokens_);
   if (whole.size() <= before.size()) return "";
   if (ends_in_replacement(whole) && ids_.size() - read_ < kLongestWait) return "";
   prefix_ = read_;
@@ -36,9 +38,11 @@ std::string StreamDecoder::push(int32_t id) {
 }
 
 std::string StreamDecoder::finish() {
-  std::string whole = tokenizer_.decode({ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.end()}, skip_special_tokens_);
+  std::string whole =
+      tokenizer_.decode({ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.end()}, skip_special_tokens_);
   std::string before = tokenizer_.decode(
-      {ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.begin() + static_cast<std::ptrdiff_t>(read_)}, skip_special_tokens_);
+      {ids_.begin() + static_cast<std::ptrdiff_t>(prefix_), ids_.begin() + static_cast<std::ptrdiff_t>(read_)},
+      skip_special_tokens_);
   ids_.clear();
   prefix_ = read_ = 0;
   return whole.size() > before.size() ? whole.substr(before.size()) : "";

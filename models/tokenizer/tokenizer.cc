@@ -118,15 +118,17 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
       continue;
     }
     std::string part(text.substr(raw.begin, raw.end - raw.begin));
-    if (state_->normalizer) part = state_->normalizer->apply(std::move(part));
+    bool begins = raw.begin == 0;
+    if (state_->normalizer) part = state_->normalizer->apply(std::move(part), begins);
     std::vector<AddedSplit> inner = state_->added->split(part, true);
     for (const AddedSplit& split : inner) {
       if (split.id >= 0) {
         ids.push_back(split.id);
       } else {
         bool whole = inner.size() == 1;
-        bool at_start = raw.begin == 0 && split.begin == 0;
-        state_->encode_plain(whole ? std::move(part) : part.substr(split.begin, split.end - split.begin), at_start, ids);
+        bool at_start = begins && split.begin == 0;
+        state_->encode_plain(whole ? std::move(part) : part.substr(split.begin, split.end - split.begin), at_start,
+                             ids);
         if (whole) break;
       }
     }

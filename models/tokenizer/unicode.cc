@@ -16,7 +16,10 @@ size_t check_character(std::string_view text, size_t at, size_t& bad) {
   unsigned char lead = byte(at);
   bad = 1;
   if (lead < 0x80) return 1;
-  size_t length = lead >= 0xC2 && lead <= 0xDF ? 2 : lead >= 0xE0 && lead <= 0xEF ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+  size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                  : lead >= 0xE0 && lead <= 0xEF ? 3
+                  : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                 : 0;
   if (length == 0) return 0;
   for (size_t i = 1; i < length; ++i) {
     if (at + i >= text.size()) return 0;
@@ -143,8 +146,7 @@ bool is_word(char32_t point) {
     case UTF8PROC_CATEGORY_ME:
     case UTF8PROC_CATEGORY_ND:
     case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC:
-      return true;
+    case UTF8PROC_CATEGORY_PC: return true;
     default:
       // Join_Control, and the circled and squared letters of Other_Alphabetic.
       return point == 0x200C || point == 0x200D || (point >= 0x24B6 && point <= 0x24E9) ||

@@ -46,8 +46,8 @@ size_t incomplete_utf8_suffix(std::string_view bytes);
 // The White_Space property.
 inline bool is_white_space(char32_t point) {
   if (point < 0x80) return point == 0x20 || (point >= 0x09 && point <= 0x0D);
-  return point == 0x85 || point == 0xA0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200A) ||
-         point == 0x2028 || point == 0x2029 || point == 0x202F || point == 0x205F || point == 0x3000;
+  return point == 0x85 || point == 0xA0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200A) || point == 0x2028 ||
+         point == 0x2029 || point == 0x202F || point == 0x205F || point == 0x3000;
 }
 
 bool is_letter(char32_t point);       // general category L*

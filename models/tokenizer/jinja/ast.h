@@ -29,15 +29,33 @@ struct CallArguments {
 
 struct Expr {
   enum class Kind : uint8_t {
-    kConst, kName, kList, kTuple, kDict, kNot, kNegative, kPositive, kAnd, kOr, kBinary, kCompare, kConcat, kCondition,
-    kAttribute, kItem, kSlice, kCall, kFilter, kTest
+    kConst,
+    kName,
+    kList,
+    kTuple,
+    kDict,
+    kNot,
+    kNegative,
+    kPositive,
+    kAnd,
+    kOr,
+    kBinary,
+    kCompare,
+    kConcat,
+    kCondition,
+    kAttribute,
+    kItem,
+    kSlice,
+    kCall,
+    kFilter,
+    kTest
   };
   Kind kind;
   int line;
   int depth = 1;
-  Value constant;                   // kConst; the attribute's name of kAttribute
-  int name = -1;                    // kName: index into Template::names
-  std::string text;                 // name, attribute, filter or test
+  Value constant;    // kConst; the attribute's name of kAttribute
+  int name = -1;     // kName: index into Template::names
+  std::string text;  // name, attribute, filter or test
   BinaryOp binary = BinaryOp::kAdd;
   std::vector<CompareOp> compares;  // kCompare: between neighbours of kids
   bool negated = false;             // kTest
@@ -69,20 +87,33 @@ struct Parameter {
 
 struct Stmt {
   enum class Kind : uint8_t {
-    kData, kOutput, kSet, kSetBlock, kFor, kIf, kMacro, kCallBlock, kFilterBlock, kWith, kScope, kGeneration, kBreak,
-    kContinue, kUnsupported
+    kData,
+    kOutput,
+    kSet,
+    kSetBlock,
+    kFor,
+    kIf,
+    kMacro,
+    kCallBlock,
+    kFilterBlock,
+    kWith,
+    kScope,
+    kGeneration,
+    kBreak,
+    kContinue,
+    kUnsupported
   };
   Kind kind;
   int line;
-  std::string data;              // kData; the name of kMacro; the tag of kUnsupported
-  std::vector<ExprPtr> exprs;    // kOutput; kIf's conditions; kFor: iterable, test (or null); kSet: value; kWith: values
-  std::vector<Target> targets;   // kSet, kSetBlock, kFor, kWith
-  std::vector<Block> blocks;     // kIf: one a condition, and else; kFor: body, else; others: body
+  std::string data;             // kData; the name of kMacro; the tag of kUnsupported
+  std::vector<ExprPtr> exprs;   // kOutput; kIf's conditions; kFor: iterable, test (or null); kSet: value; kWith: values
+  std::vector<Target> targets;  // kSet, kSetBlock, kFor, kWith
+  std::vector<Block> blocks;    // kIf: one a condition, and else; kFor: body, else; others: body
   bool has_else = false;
-  bool recursive = false;        // kFor
-  bool uses_loop = false;        // kFor: the body names `loop`
-  ExprPtr filters;               // kSetBlock, kFilterBlock: filters over a kConst that stands for the body
-  int name = -1;                 // kMacro
+  bool recursive = false;             // kFor
+  bool uses_loop = false;             // kFor: the body names `loop`
+  ExprPtr filters;                    // kSetBlock, kFilterBlock: filters over a kConst that stands for the body
+  int name = -1;                      // kMacro
   std::vector<Parameter> parameters;  // kMacro, kCallBlock
   bool uses_caller = false, uses_varargs = false, uses_kwargs = false;
 };

@@ -8,7 +8,8 @@ namespace masbak::models::jinja {
 namespace {
 
 void check_nesting(int depth) {
-  if (depth > kDeepestValue) throw LimitError{"a comparison nests more than " + std::to_string(kDeepestValue) + " deep"};
+  if (depth > kDeepestValue)
+    throw LimitError{"a comparison nests more than " + std::to_string(kDeepestValue) + " deep"};
 }
 
 bool equal_lists(const List& left, const List& right, int depth) {
@@ -40,16 +41,11 @@ bool equal(const Value& left, const Value& right, int depth) {
   if (left.type() != right.type()) return false;
   switch (left.type()) {
     case Value::Type::kUndefined:
-    case Value::Type::kNone:
-      return true;
-    case Value::Type::kString:
-      return left.text() == right.text();
-    case Value::Type::kList:
-      return equal_lists(left.list(), right.list(), depth);
-    case Value::Type::kDict:
-      return equal_dicts(left.dict(), right.dict(), depth);
-    default:
-      return left.pointer() == right.pointer();
+    case Value::Type::kNone: return true;
+    case Value::Type::kString: return left.text() == right.text();
+    case Value::Type::kList: return equal_lists(left.list(), right.list(), depth);
+    case Value::Type::kDict: return equal_dicts(left.dict(), right.dict(), depth);
+    default: return left.pointer() == right.pointer();
   }
 }
 
@@ -77,13 +73,11 @@ int compare(const Value& left, const Value& right, const char* sign, int depth) 
 
 bool contains(const Value& container, const Value& item) {
   switch (container.type()) {
-    case Value::Type::kUndefined:
-      return false;
+    case Value::Type::kUndefined: return false;
     case Value::Type::kString:
       if (!item.is_string()) fail("'in <string>' requires string as left operand, not " + type_name(item));
       return container.text().find(item.text()) != std::string::npos;
-    case Value::Type::kDict:
-      return container.dict().find(item) != nullptr;
+    case Value::Type::kDict: return container.dict().find(item) != nullptr;
     case Value::Type::kList: {
       const List& list = container.list();
       if (list.kind == List::Kind::kGenerator) {
@@ -92,8 +86,7 @@ bool contains(const Value& container, const Value& item) {
       }
       return std::any_of(list.items.begin(), list.items.end(), [&](const Value& each) { return equal(each, item); });
     }
-    default:
-      fail("argument of type '" + type_name(container) + "' is not iterable");
+    default: fail("argument of type '" + type_name(container) + "' is not iterable");
   }
 }
 

@@ -53,8 +53,8 @@ Value list_count(Render& render, const Value& self, Arguments& arguments) {
   if (arguments.positional.size() != 1) fail("count() takes exactly one argument");
   const Items& items = self.list().items;
   render.spend(static_cast<int64_t>(items.size()));
-  return Value::integer(
-      std::count_if(items.begin(), items.end(), [&](const Value& item) { return equal(item, arguments.positional[0]); }));
+  return Value::integer(std::count_if(items.begin(), items.end(),
+                                      [&](const Value& item) { return equal(item, arguments.positional[0]); }));
 }
 
 }  // namespace
@@ -67,8 +67,8 @@ Method find_method(const Value& receiver, const std::string& name, bool& unsafe)
                                     {"copy", copy}};
   static const MethodTable kList = {{"index", list_index}, {"count", list_count}, {"copy", copy}};
   static const std::unordered_set<std::string_view> kUnsafeDict = {"clear", "pop", "popitem", "setdefault", "update"};
-  static const std::unordered_set<std::string_view> kUnsafeList = {"append", "clear",  "pop",  "reverse",
-                                                                   "insert", "sort", "extend", "remove"};
+  static const std::unordered_set<std::string_view> kUnsafeList = {"append", "clear", "pop",    "reverse",
+                                                                   "insert", "sort",  "extend", "remove"};
   const MethodTable* table = nullptr;
   if (receiver.is_string()) {
     table = &string_methods();

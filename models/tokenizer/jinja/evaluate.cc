@@ -75,10 +75,8 @@ Value Render::evaluate(const Expr& expr) {
   Depth depth(*this);
   spend();
   switch (expr.kind) {
-    case Expr::Kind::kConst:
-      return expr.constant;
-    case Expr::Kind::kName:
-      return evaluate_name(expr);
+    case Expr::Kind::kConst: return expr.constant;
+    case Expr::Kind::kName: return evaluate_name(expr);
     case Expr::Kind::kList:
     case Expr::Kind::kTuple: {
       Items items;
@@ -86,16 +84,15 @@ Value Render::evaluate(const Expr& expr) {
       for (const ExprPtr& kid : expr.kids) items.push_back(evaluate(*kid));
       return make_list(std::move(items), expr.kind == Expr::Kind::kList ? List::Kind::kList : List::Kind::kTuple);
     }
-    case Expr::Kind::kDict:
-      return evaluate_dict(expr);
-    case Expr::Kind::kNot:
-      return Value::boolean(!truth(evaluate(*expr.kids[0])));
+    case Expr::Kind::kDict: return evaluate_dict(expr);
+    case Expr::Kind::kNot: return Value::boolean(!truth(evaluate(*expr.kids[0])));
     case Expr::Kind::kNegative:
     case Expr::Kind::kPositive: {
       Value value = evaluate(*expr.kids[0]);
       bool negative = expr.kind == Expr::Kind::kNegative;
       if (value.is_undefined()) fail(value.text());
-      if (!value.is_number()) fail(std::string("bad operand type for unary ") + (negative ? "-" : "+") + ": '" + type_name(value) + "'");
+      if (!value.is_number())
+        fail(std::string("bad operand type for unary ") + (negative ? "-" : "+") + ": '" + type_name(value) + "'");
       if (value.is_integer()) return Value::integer(negative ? -value.as_integer() : value.as_integer());
       return Value::number(negative ? -value.as_double() : value.as_double());
     }
@@ -107,29 +104,20 @@ Value Render::evaluate(const Expr& expr) {
       Value left = evaluate(*expr.kids[0]);
       return truth(left) ? left : evaluate(*expr.kids[1]);
     }
-    case Expr::Kind::kBinary:
-      return evaluate_binary(expr);
-    case Expr::Kind::kCompare:
-      return evaluate_compare(expr);
-    case Expr::Kind::kConcat:
-      return evaluate_concat(expr);
+    case Expr::Kind::kBinary: return evaluate_binary(expr);
+    case Expr::Kind::kCompare: return evaluate_compare(expr);
+    case Expr::Kind::kConcat: return evaluate_concat(expr);
     case Expr::Kind::kCondition:
       if (truth(evaluate(*expr.kids[0]))) return evaluate(*expr.kids[1]);
       if (expr.kids[2]) return evaluate(*expr.kids[2]);
       return Value::undefined("the inline if-expression on line " + std::to_string(expr.line) +
                               " evaluated to false and no else section was defined.");
-    case Expr::Kind::kAttribute:
-      return attribute(evaluate(*expr.kids[0]), expr.text);
-    case Expr::Kind::kItem:
-      return evaluate_item(expr);
-    case Expr::Kind::kCall:
-      return evaluate_call(expr);
-    case Expr::Kind::kFilter:
-      return evaluate_filter(expr, nullptr);
-    case Expr::Kind::kTest:
-      return Value::boolean(evaluate_test(expr) != expr.negated);
-    case Expr::Kind::kSlice:
-      break;
+    case Expr::Kind::kAttribute: return attribute(evaluate(*expr.kids[0]), expr.text);
+    case Expr::Kind::kItem: return evaluate_item(expr);
+    case Expr::Kind::kCall: return evaluate_call(expr);
+    case Expr::Kind::kFilter: return evaluate_filter(expr, nullptr);
+    case Expr::Kind::kTest: return Value::boolean(evaluate_test(expr) != expr.negated);
+    case Expr::Kind::kSlice: break;
   }
   fail("a slice is only possible inside brackets");
 }
@@ -197,15 +185,12 @@ Value Render::evaluate_dict(const Expr& expr) {
 
 Value Render::attribute(const Value& object, const std::string& name) {
   switch (object.type()) {
-    case Value::Type::kUndefined:
-      fail(object.text());
+    case Value::Type::kUndefined: fail(object.text());
     case Value::Type::kNamespace:
       if (const Value* value = object.get<Namespace>().find(name)) return *value;
       return no_attribute(object, name);
-    case Value::Type::kLoop:
-      return object.get<LoopRun>().attribute(name);
-    default:
-      break;
+    case Value::Type::kLoop: return object.get<LoopRun>().attribute(name);
+    default: break;
   }
   bool unsafe = false;
   if (Method method = find_method(object, name, unsafe)) {
@@ -240,7 +225,8 @@ Value Render::item(const Value& object, const Value& key) {
   }
   if (!key.is_string()) return no_element(object, key);
   // jinja2 goes on to the attribute of that name: a method, or a field of a namespace.
-  if (object.type() == Value::Type::kNamespace || object.type() == Value::Type::kLoop) return attribute(object, key.text());
+  if (object.type() == Value::Type::kNamespace || object.type() == Value::Type::kLoop)
+    return attribute(object, key.text());
   bool unsafe = false;
   if (find_method(object, key.text(), unsafe) != nullptr || unsafe) return attribute(object, key.text());
   return no_attribute(object, key.text());
@@ -268,7 +254,9 @@ Value Render::slice(const Value& object, const Expr& expr) {
     if (bounds.step == 1) {
       if (bounds.stop <= bounds.start) return make_text("", object.is_markup());
       if (is_ascii(text)) {
-        return make_text(text.substr(static_cast<size_t>(bounds.start), static_cast<size_t>(bounds.stop - bounds.start)), object.is_markup());
+        return make_text(
+            text.substr(static_cast<size_t>(bounds.start), static_cast<size_t>(bounds.stop - bounds.start)),
+            object.is_markup());
       }
       return make_text(characters(text, bounds.start, bounds.stop), object.is_markup());
     }
@@ -279,7 +267,8 @@ Value Render::slice(const Value& object, const Expr& expr) {
     }
     return make_text(std::move(out), object.is_markup());
   }
-  if (!object.is_list() || !object.list().is_sequence()) fail("'" + type_name(object) + "' object is not subscriptable");
+  if (!object.is_list() || !object.list().is_sequence())
+    fail("'" + type_name(object) + "' object is not subscriptable");
   const Items& items = object.list().items;
   Bounds bounds = slice_bounds(parts[0], parts[1], parts[2], static_cast<int64_t>(items.size()));
   Items out;

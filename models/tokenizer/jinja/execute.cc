@@ -123,7 +123,8 @@ void Render::assign(const Target& target, Value value) {
     return;
   }
   const Value* space = look_up(target.name);
-  if (space == nullptr || space->type() != Value::Type::kNamespace) fail("cannot assign attribute on non-namespace object");
+  if (space == nullptr || space->type() != Value::Type::kNamespace)
+    fail("cannot assign attribute on non-namespace object");
   if (target.field[0] == '_') {
     fail("Chat templates cannot store underscore-prefixed attributes on a namespace, but got '" + target.field +
          "'. Please rename the attribute.");
@@ -168,15 +169,11 @@ Render::Flow Render::execute(const Stmt& stmt) {
   spend();
   line_ = stmt.line;
   switch (stmt.kind) {
-    case Stmt::Kind::kData:
-      write(std::string_view(stmt.data));
-      break;
+    case Stmt::Kind::kData: write(std::string_view(stmt.data)); break;
     case Stmt::Kind::kOutput:
       for (const ExprPtr& expr : stmt.exprs) write(evaluate(*expr));
       break;
-    case Stmt::Kind::kSet:
-      assign(stmt.targets[0], evaluate(*stmt.exprs[0]));
-      break;
+    case Stmt::Kind::kSet: assign(stmt.targets[0], evaluate(*stmt.exprs[0])); break;
     case Stmt::Kind::kSetBlock:
     case Stmt::Kind::kFilterBlock: {
       Scope* outer = scope_;
@@ -192,20 +189,11 @@ Render::Flow Render::execute(const Stmt& stmt) {
       }
       break;
     }
-    case Stmt::Kind::kFor:
-      run_loop(stmt, scope_, iterate(evaluate(*stmt.exprs[0])), 0);
-      break;
-    case Stmt::Kind::kIf:
-      return execute_if(stmt);
-    case Stmt::Kind::kMacro:
-      store(stmt.name, macro_value(stmt, scope_));
-      break;
-    case Stmt::Kind::kCallBlock:
-      execute_call_block(stmt);
-      break;
-    case Stmt::Kind::kWith:
-      execute_with(stmt);
-      break;
+    case Stmt::Kind::kFor: run_loop(stmt, scope_, iterate(evaluate(*stmt.exprs[0])), 0); break;
+    case Stmt::Kind::kIf: return execute_if(stmt);
+    case Stmt::Kind::kMacro: store(stmt.name, macro_value(stmt, scope_)); break;
+    case Stmt::Kind::kCallBlock: execute_call_block(stmt); break;
+    case Stmt::Kind::kWith: execute_with(stmt); break;
     case Stmt::Kind::kScope: {
       Scope* outer = scope_;
       scope_ = enter(outer);
@@ -214,15 +202,10 @@ Render::Flow Render::execute(const Stmt& stmt) {
       scope_ = outer;
       return flow;
     }
-    case Stmt::Kind::kGeneration:
-      execute_generation(stmt);
-      break;
-    case Stmt::Kind::kBreak:
-      return Flow::kBreak;
-    case Stmt::Kind::kContinue:
-      return Flow::kContinue;
-    case Stmt::Kind::kUnsupported:
-      fail("'" + stmt.data + "' needs another template, and a chat template has none");
+    case Stmt::Kind::kGeneration: execute_generation(stmt); break;
+    case Stmt::Kind::kBreak: return Flow::kBreak;
+    case Stmt::Kind::kContinue: return Flow::kContinue;
+    case Stmt::Kind::kUnsupported: fail("'" + stmt.data + "' needs another template, and a chat template has none");
   }
   return Flow::kNormal;
 }
@@ -299,7 +282,8 @@ void Render::execute_call_block(const Stmt& stmt) {
 }
 
 std::string Render::call_macro(const Stmt& macro, Scope* home, Arguments& arguments) {
-  if (++calls_ > limits_.calls) throw LimitError{"it calls macros more than " + std::to_string(limits_.calls) + " deep"};
+  if (++calls_ > limits_.calls)
+    throw LimitError{"it calls macros more than " + std::to_string(limits_.calls) + " deep"};
   Scope* outer = scope_;
   Scope* scope = scope_ = enter(home);
   bind_parameters(macro, arguments);

@@ -60,7 +60,9 @@ Value choose(Render& render, const Value& input, Arguments& arguments) {
   bool tests = arguments.positional.size() > used;
   std::string name = tests ? string_argument(arguments.positional[used], "select") : "";
   Arguments rest;
-  if (tests) rest = {{arguments.positional.begin() + static_cast<std::ptrdiff_t>(used) + 1, arguments.positional.end()}, arguments.named};
+  if (tests)
+    rest = {{arguments.positional.begin() + static_cast<std::ptrdiff_t>(used) + 1, arguments.positional.end()},
+            arguments.named};
   Items out;
   for (Value& item : iterate(input)) {
     render.spend();

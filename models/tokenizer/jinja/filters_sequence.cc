@@ -95,7 +95,8 @@ std::vector<Keyed> keyed(Render& render, const Value& input, const Value* attrib
       const std::string& names = attribute->text();
       for (size_t begin = 0; begin <= names.size();) {
         size_t end = std::min(names.find(',', begin), names.size());
-        each.key.push_back(sort_key(attribute_of(render, item, Value::string(names.substr(begin, end - begin))), case_sensitive));
+        each.key.push_back(
+            sort_key(attribute_of(render, item, Value::string(names.substr(begin, end - begin))), case_sensitive));
         begin = end + 1;
       }
     }
@@ -138,7 +139,8 @@ Value dict_sort(Render& render, const Value& input, Arguments& arguments) {
   bool case_sensitive = flag(arguments, 0, "case_sensitive");
   std::vector<Keyed> all;
   for (const auto& [key, value] : input.dict().items) {
-    all.push_back({{sort_key(what == "key" ? key : value, case_sensitive)}, make_list({key, value}, List::Kind::kTuple)});
+    all.push_back(
+        {{sort_key(what == "key" ? key : value, case_sensitive)}, make_list({key, value}, List::Kind::kTuple)});
   }
   sort_keyed(render, all, flag(arguments, 2, "reverse"));
   Items items;
@@ -204,7 +206,8 @@ Value join(Render& render, const Value& input, Arguments& arguments) {
     render.spend();
     if (any) out += between;
     any = true;
-    out += attribute == nullptr || attribute->is_none() ? to_text(item) : to_text(attribute_of(render, item, *attribute));
+    out +=
+        attribute == nullptr || attribute->is_none() ? to_text(item) : to_text(attribute_of(render, item, *attribute));
     if (out.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
   }
   return render.make_text(std::move(out));
@@ -280,11 +283,25 @@ Value random_item(Render&, const Value& input, Arguments&) {
 }  // namespace
 
 const FilterTable& sequence_filters() {
-  static const FilterTable table = {
-      {"length", length_filter}, {"count", length_filter}, {"first", first}, {"last", last}, {"list", list_filter},
-      {"reverse", reverse}, {"items", items_filter}, {"sort", sort_filter}, {"dictsort", dict_sort},
-      {"min", extreme<false>}, {"max", extreme<true>}, {"unique", unique}, {"groupby", group_by}, {"join", join},
-      {"sum", sum}, {"batch", batch}, {"slice", slice_filter}, {"attr", attr}, {"random", random_item}};
+  static const FilterTable table = {{"length", length_filter},
+                                    {"count", length_filter},
+                                    {"first", first},
+                                    {"last", last},
+                                    {"list", list_filter},
+                                    {"reverse", reverse},
+                                    {"items", items_filter},
+                                    {"sort", sort_filter},
+                                    {"dictsort", dict_sort},
+                                    {"min", extreme<false>},
+                                    {"max", extreme<true>},
+                                    {"unique", unique},
+                                    {"groupby", group_by},
+                                    {"join", join},
+                                    {"sum", sum},
+                                    {"batch", batch},
+                                    {"slice", slice_filter},
+                                    {"attr", attr},
+                                    {"random", random_item}};
   return table;
 }
 

@@ -78,7 +78,8 @@ std::string title_filter(std::string_view text) {
     } else {
       append_lower(out, point);
     }
-    start = is_python_space(point) || (point < 0x80 && std::string_view("-({[<").find(static_cast<char>(point)) != std::string_view::npos);
+    start = is_python_space(point) ||
+            (point < 0x80 && std::string_view("-({[<").find(static_cast<char>(point)) != std::string_view::npos);
   }
   return out;
 }
@@ -96,8 +97,10 @@ Value indent(Render& render, const Value& input, Arguments& arguments) {
   const Value* width = arguments.find(0, "width");
   std::string step(4, ' ');
   if (width != nullptr) {
-    step = width->is_string() ? width->text()
-                              : std::string(static_cast<size_t>(std::clamp<int64_t>(integer_argument(*width, "indent"), 0, 10'000)), ' ');
+    step =
+        width->is_string()
+            ? width->text()
+            : std::string(static_cast<size_t>(std::clamp<int64_t>(integer_argument(*width, "indent"), 0, 10'000)), ' ');
   }
   bool first = flag(arguments, 1, "first"), blank = flag(arguments, 2, "blank");
   std::string text = string_argument(input, "indent") + "\n";
@@ -140,7 +143,8 @@ Value center(Render& render, const Value& input, Arguments& arguments) {
 
 Value truncate(Render& render, const Value& input, Arguments& arguments) {
   arguments.check("truncate", 4, {"length", "killwords", "end", "leeway"});
-  const Value *size = arguments.find(0, "length"), *end_value = arguments.find(2, "end"), *leeway = arguments.find(3, "leeway");
+  const Value *size = arguments.find(0, "length"), *end_value = arguments.find(2, "end"),
+              *leeway = arguments.find(3, "leeway");
   int64_t most = size == nullptr ? 255 : integer_argument(*size, "truncate");
   std::string end = end_value == nullptr ? "..." : string_argument(*end_value, "truncate");
   int64_t extra = leeway == nullptr || leeway->is_none() ? 5 : integer_argument(*leeway, "truncate");
@@ -174,7 +178,8 @@ Value url_encode(Render& render, const Value& input, Arguments&) {
     std::string out;
     for (char c : text) {
       unsigned char byte = static_cast<unsigned char>(c);
-      bool plain = byte < 0x80 && (std::isalnum(byte) || std::string_view("_.-~").find(c) != std::string_view::npos || (!in_query && c == '/'));
+      bool plain = byte < 0x80 && (std::isalnum(byte) || std::string_view("_.-~").find(c) != std::string_view::npos ||
+                                   (!in_query && c == '/'));
       if (plain) {
         out += c;
       } else if (in_query && c == ' ') {
@@ -205,7 +210,8 @@ bool parse_integer(std::string_view text, int base, int64_t& number) {
   digits.erase(std::remove(digits.begin(), digits.end(), '_'), digits.end());
   if (base == 10 ? digits.find_first_of("xXoObB") != std::string::npos : false) return false;
   size_t sign = !digits.empty() && (digits[0] == '-' || digits[0] == '+');
-  if (base != 10 && digits.size() > sign + 1 && digits[sign] == '0' && !std::isdigit(static_cast<unsigned char>(digits[sign + 1]))) {
+  if (base != 10 && digits.size() > sign + 1 && digits[sign] == '0' &&
+      !std::isdigit(static_cast<unsigned char>(digits[sign + 1]))) {
     digits.erase(sign, 2);
   }
   if (digits.size() == sign) return false;
@@ -286,14 +292,30 @@ Value absolute(Render&, const Value& input, Arguments&) {
 }  // namespace
 
 const FilterTable& text_filters() {
-  static const FilterTable table = {
-      {"default", default_value}, {"d", default_value}, {"tojson", to_json}, {"string", string_filter}, {"safe", safe},
-      {"escape", escape}, {"e", escape}, {"forceescape", force_escape}, {"trim", trim},
-      {"upper", case_filter<python_upper>}, {"lower", case_filter<python_lower>},
-      {"capitalize", case_filter<capitalize>}, {"title", case_filter<title_filter>}, {"replace", replace_filter},
-      {"indent", indent}, {"format", format_filter}, {"center", center}, {"truncate", truncate},
-      {"wordcount", word_count}, {"urlencode", url_encode}, {"int", to_integer}, {"float", to_float},
-      {"round", round_filter}, {"abs", absolute}};
+  static const FilterTable table = {{"default", default_value},
+                                    {"d", default_value},
+                                    {"tojson", to_json},
+                                    {"string", string_filter},
+                                    {"safe", safe},
+                                    {"escape", escape},
+                                    {"e", escape},
+                                    {"forceescape", force_escape},
+                                    {"trim", trim},
+                                    {"upper", case_filter<python_upper>},
+                                    {"lower", case_filter<python_lower>},
+                                    {"capitalize", case_filter<capitalize>},
+                                    {"title", case_filter<title_filter>},
+                                    {"replace", replace_filter},
+                                    {"indent", indent},
+                                    {"format", format_filter},
+                                    {"center", center},
+                                    {"truncate", truncate},
+                                    {"wordcount", word_count},
+                                    {"urlencode", url_encode},
+                                    {"int", to_integer},
+                                    {"float", to_float},
+                                    {"round", round_filter},
+                                    {"abs", absolute}};
   return table;
 }
 

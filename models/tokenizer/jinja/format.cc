@@ -212,7 +212,8 @@ class BraceFormat {
     Value value = resolve(name.substr(0, mark));
     if (mark != std::string_view::npos) {
       bool repr = name.substr(mark) == "!r";
-      if (!repr && name.substr(mark) != "!s") fail("Unknown conversion specifier '" + std::string(name.substr(mark + 1)) + "'");
+      if (!repr && name.substr(mark) != "!s")
+        fail("Unknown conversion specifier '" + std::string(name.substr(mark + 1)) + "'");
       value = Value::string(repr ? to_repr(value) : to_text(value));
     }
     return format_value(value, spec);
@@ -231,7 +232,8 @@ std::string percent_value(const Value& value, char kind, const Spec& spec) {
   if (!value.is_number()) fail(std::string("%") + kind + " format: a real number is required, not " + type_name(value));
   Spec plain = spec;
   plain.type = kind == 'i' || kind == 'u' ? 'd' : kind;
-  if (plain.type == 'd') return number_text(value.is_integer() ? value : Value::integer(static_cast<int64_t>(value.as_double())), plain);
+  if (plain.type == 'd')
+    return number_text(value.is_integer() ? value : Value::integer(static_cast<int64_t>(value.as_double())), plain);
   return number_text(value, plain);
 }
 
@@ -304,7 +306,8 @@ std::string local_time(const std::string& format) {
   std::snprintf(digits_text, sizeof digits_text, "%06d", static_cast<int>(micros));
   std::string pattern;
   for (size_t i = 0; i < format.size(); ++i) {
-    if (format[i] == '%' && i + 1 < format.size() && (format[i + 1] == 'f' || format[i + 1] == 'z' || format[i + 1] == 'Z')) {
+    if (format[i] == '%' && i + 1 < format.size() &&
+        (format[i + 1] == 'f' || format[i + 1] == 'z' || format[i + 1] == 'Z')) {
       if (format[++i] == 'f') pattern += digits_text;  // a time without a zone prints nothing for %z and %Z
     } else {
       pattern += format[i];

@@ -14,7 +14,8 @@ struct Function : Callable {
 
 Value range(Render& render, Arguments& arguments) {
   size_t count = arguments.positional.size();
-  if (count < 1 || count > 3 || !arguments.named.empty()) fail("range expected 1 to 3 arguments, got " + std::to_string(count));
+  if (count < 1 || count > 3 || !arguments.named.empty())
+    fail("range expected 1 to 3 arguments, got " + std::to_string(count));
   auto number = [&](size_t i) { return integer_argument(arguments.positional[i], "range"); };
   int64_t start = count == 1 ? 0 : number(0), stop = number(count == 1 ? 0 : 1), step = count == 3 ? number(2) : 1;
   if (step == 0) fail("range() arg 3 must not be zero");
@@ -43,7 +44,8 @@ std::vector<std::pair<Value, Value>> pairs(const Arguments& arguments, const cha
     } else {
       for (const Value& pair : iterate(first)) {
         Items both = iterate(pair);
-        if (both.size() != 2) fail("dictionary update sequence element has length " + std::to_string(both.size()) + "; 2 is required");
+        if (both.size() != 2)
+          fail("dictionary update sequence element has length " + std::to_string(both.size()) + "; 2 is required");
         items.emplace_back(both[0], both[1]);
       }
     }
@@ -104,10 +106,12 @@ Value function(Value (*pointer)(Render&, Arguments&)) {
 }  // namespace
 
 const Value* find_global(const std::string& name) {
-  static const std::unordered_map<std::string_view, Value> kGlobals = {
-      {"range", function(range)},     {"dict", function(dict)},
-      {"joiner", function(joiner)},   {"namespace", function(new_namespace)},
-      {"raise_exception", function(raise_exception)}, {"strftime_now", function(strftime_now)}};
+  static const std::unordered_map<std::string_view, Value> kGlobals = {{"range", function(range)},
+                                                                       {"dict", function(dict)},
+                                                                       {"joiner", function(joiner)},
+                                                                       {"namespace", function(new_namespace)},
+                                                                       {"raise_exception", function(raise_exception)},
+                                                                       {"strftime_now", function(strftime_now)}};
   auto found = kGlobals.find(name);
   return found == kGlobals.end() ? nullptr : &found->second;
 }

@@ -61,8 +61,7 @@ class Writer {
           return;
         }
         [[fallthrough]];
-      default:
-        fail("Object of type " + type_name(value) + " is not JSON serializable");
+      default: fail("Object of type " + type_name(value) + " is not JSON serializable");
     }
   }
 
@@ -132,7 +131,8 @@ class Writer {
 std::string to_json_text(const Value& value, bool ascii, const Value& indent, std::string item_separator,
                          std::string key_separator, bool sort_keys) {
   std::optional<std::string> step;
-  if (indent.is_integer()) step = std::string(static_cast<size_t>(std::clamp<int64_t>(indent.as_integer(), 0, 1000)), ' ');
+  if (indent.is_integer())
+    step = std::string(static_cast<size_t>(std::clamp<int64_t>(indent.as_integer(), 0, 1000)), ' ');
   if (indent.is_string()) step = indent.text();
   Writer writer(ascii, std::move(step), std::move(item_separator), std::move(key_separator), sort_keys);
   writer.write(value, 0);

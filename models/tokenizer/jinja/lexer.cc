@@ -214,8 +214,9 @@ class Lexer {
 
   size_t digits(size_t from, int base) const {
     size_t at = from;
-    while (at < source_.size() && (digit_of(source_[at], base) ||
-                                   (source_[at] == '_' && at > from && at + 1 < source_.size() && digit_of(source_[at + 1], base)))) {
+    while (at < source_.size() &&
+           (digit_of(source_[at], base) ||
+            (source_[at] == '_' && at > from && at + 1 < source_.size() && digit_of(source_[at + 1], base)))) {
       ++at;
     }
     return at;
@@ -303,8 +304,9 @@ class Lexer {
   }
 
   void operator_sign() {
-    static constexpr std::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
-                                                      "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
+    static constexpr std::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
+                                                      "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
+                                                      ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
     for (std::string_view sign : kOperators) {
       if (!looking_at(sign)) continue;
       balance(sign[0]);

@@ -150,7 +150,8 @@ const std::string& string_argument(const Value& value, const char* callee) {
 
 int64_t integer_argument(const Value& value, const char* callee) {
   if (value.is_undefined()) fail(value.text());
-  if (!value.is_integer()) fail(std::string(callee) + ": '" + type_name(value) + "' object cannot be interpreted as an integer");
+  if (!value.is_integer())
+    fail(std::string(callee) + ": '" + type_name(value) + "' object cannot be interpreted as an integer");
   return value.as_integer();
 }
 

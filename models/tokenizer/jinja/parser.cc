@@ -105,7 +105,8 @@ class Parser : public ExpressionParser {
       return stmt;
     }
     std::string wanted;
-    for (std::string_view end : ends) wanted += (wanted.empty() ? " Jinja was looking for '" : " or '") + std::string(end) + "'";
+    for (std::string_view end : ends)
+      wanted += (wanted.empty() ? " Jinja was looking for '" : " or '") + std::string(end) + "'";
     throw SyntaxError{line, "Encountered unknown tag '" + tag + "'." + wanted};
   }
 
@@ -134,7 +135,8 @@ class Parser : public ExpressionParser {
       return target;
     }
     target.text = expect_name();
-    static const std::initializer_list<std::string_view> kConstants = {"true", "false", "none", "True", "False", "None"};
+    static const std::initializer_list<std::string_view> kConstants = {"true", "false", "none",
+                                                                       "True", "False", "None"};
     if (std::find(kConstants.begin(), kConstants.end(), target.text) != kConstants.end()) {
       fail_here("can't assign to 'const'");
     }

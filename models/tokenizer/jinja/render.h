@@ -1,8 +1,8 @@
 // One rendering of a template: the state, the limits, and the evaluation of expressions and statements.
 #pragma once
 
-#include <optional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,10 +13,10 @@ namespace masbak::models::jinja {
 
 struct Limits {
   int64_t steps = 10'000'000;
-  int calls = 200;                     // macros that call macros
-  int nesting = 3000;                  // of the evaluation in itself
-  size_t output_bytes = 64u << 20;     // of the output, and of any one text
-  size_t made_bytes = 1u << 30;        // of all texts made on the way
+  int calls = 200;                  // macros that call macros
+  int nesting = 3000;               // of the evaluation in itself
+  size_t output_bytes = 64u << 20;  // of the output, and of any one text
+  size_t made_bytes = 1u << 30;     // of all texts made on the way
 };
 
 // Variables of one block. A scope that a macro was defined in lives as long as the rendering.
@@ -45,7 +45,7 @@ class Render {
 
   // For filters, methods and functions.
   void spend(int64_t steps = 1);
-  void spend_bytes(size_t bytes);          // work on a text, or its making
+  void spend_bytes(size_t bytes);                          // work on a text, or its making
   Value make_text(std::string text, bool markup = false);  // counted
   Value call(const Value& callee, Arguments& arguments);
   Value attribute(const Value& object, const std::string& name);  // object.name
@@ -100,9 +100,9 @@ class Render {
   void leave(Scope* scope);
 
   const Template& template_;
-  std::vector<Value> root_;       // variables of the outermost scope, by name id
+  std::vector<Value> root_;  // variables of the outermost scope, by name id
   std::vector<bool> root_set_;
-  Scope* scope_ = nullptr;        // null: the outermost
+  Scope* scope_ = nullptr;  // null: the outermost
   std::vector<std::unique_ptr<Scope>> scopes_;
   std::vector<Scope*> free_scopes_;
   std::vector<std::shared_ptr<Namespace>> namespaces_;

@@ -116,7 +116,8 @@ Value splitlines(Render& render, const Value& self, Arguments& arguments) {
   for (size_t at = 0; at < text.size();) {
     size_t end = at;
     char32_t point = next_code_point(text, at);
-    bool breaks = (point >= 0x0A && point <= 0x0D) || (point >= 0x1C && point <= 0x1E) || point == 0x85 || point == 0x2028 || point == 0x2029;
+    bool breaks = (point >= 0x0A && point <= 0x0D) || (point >= 0x1C && point <= 0x1E) || point == 0x85 ||
+                  point == 0x2028 || point == 0x2029;
     if (!breaks) continue;
     if (point == '\r' && at < text.size() && text[at] == '\n') ++at;
     items.push_back(like(render, self, text.substr(begin, (keep_ends ? at : end) - begin)));
@@ -191,11 +192,13 @@ Value count_text(Render& render, const Value& self, Arguments& arguments) {
 
 Value replace_method(Render& render, const Value& self, Arguments& arguments) {
   arguments.check("replace", 3, {"count"});
-  if (arguments.positional.size() < 2) fail("replace expected at least 2 arguments, got " + std::to_string(arguments.positional.size()));
+  if (arguments.positional.size() < 2)
+    fail("replace expected at least 2 arguments, got " + std::to_string(arguments.positional.size()));
   const Value* count = arguments.find(2, "count");
-  return like(render, self, replace(render, self.text(), string_argument(arguments.positional[0], "replace"),
-                                    string_argument(arguments.positional[1], "replace"),
-                                    count == nullptr ? -1 : integer_argument(*count, "replace")));
+  return like(render, self,
+              replace(render, self.text(), string_argument(arguments.positional[0], "replace"),
+                      string_argument(arguments.positional[1], "replace"),
+                      count == nullptr ? -1 : integer_argument(*count, "replace")));
 }
 
 Value join_method(Render& render, const Value& self, Arguments& arguments) {
@@ -219,7 +222,8 @@ Value format_method(Render& render, const Value& self, Arguments& arguments) {
 }
 
 Value format_map(Render& render, const Value& self, Arguments& arguments) {
-  if (arguments.positional.size() != 1 || !arguments.positional[0].is_dict()) fail("format_map() takes exactly one mapping");
+  if (arguments.positional.size() != 1 || !arguments.positional[0].is_dict())
+    fail("format_map() takes exactly one mapping");
   Arguments named;
   for (const auto& [key, value] : arguments.positional[0].dict().items) {
     if (key.is_string()) named.named.emplace_back(key.text(), value);
@@ -246,7 +250,9 @@ Value whole_text(Render&, const Value& self, Arguments&) {
   return Value::boolean(kTest(self.text()));
 }
 
-bool is_title(std::string_view text) { return title_case(text) == text && (all_upper(text) || title_case(text) != to_lower(text)); }
+bool is_title(std::string_view text) {
+  return title_case(text) == text && (all_upper(text) || title_case(text) != to_lower(text));
+}
 bool is_identifier(std::string_view text) {
   size_t at = 0;
   if (text.empty() || is_decimal(next_code_point(text, at))) return false;
@@ -295,7 +301,8 @@ Value partition(Render& render, const Value& self, Arguments& arguments) {
     items = {render.make_text(""), render.make_text(""), render.make_text("")};
     items[kRight ? 2 : 0] = self;
   } else {
-    items = {like(render, self, text.substr(0, at)), like(render, self, separator), like(render, self, text.substr(at + separator.size()))};
+    items = {like(render, self, text.substr(0, at)), like(render, self, separator),
+             like(render, self, text.substr(at + separator.size()))};
   }
   return make_list(std::move(items), List::Kind::kTuple);
 }
@@ -329,22 +336,49 @@ Value expand_tabs(Render& render, const Value& self, Arguments& arguments) {
 }  // namespace
 
 const MethodTable& string_methods() {
-  static const MethodTable table = {
-      {"strip", strip_method<true, true>}, {"lstrip", strip_method<true, false>}, {"rstrip", strip_method<false, true>},
-      {"upper", case_method<python_upper>}, {"lower", case_method<python_lower>}, {"title", case_method<title_case>},
-      {"capitalize", case_method<capitalize>}, {"swapcase", case_method<swap_case>}, {"casefold", case_method<case_fold>},
-      {"split", split_method<false>}, {"rsplit", split_method<true>}, {"splitlines", splitlines},
-      {"startswith", affix_method<true>}, {"endswith", affix_method<false>}, {"find", find_text<false, false>},
-      {"rfind", find_text<true, false>}, {"index", find_text<false, true>}, {"rindex", find_text<true, true>},
-      {"count", count_text}, {"replace", replace_method}, {"join", join_method}, {"format", format_method},
-      {"format_map", format_map}, {"isdigit", every_character<is_decimal>}, {"isdecimal", every_character<is_decimal>},
-      {"isnumeric", every_character<is_number>}, {"isalpha", every_character<is_letter>},
-      {"isalnum", every_character<is_alphanumeric>}, {"isspace", every_character<is_python_space>},
-      {"isascii", every_character<is_ascii>}, {"islower", whole_text<all_lower>}, {"isupper", whole_text<all_upper>},
-      {"istitle", whole_text<is_title>}, {"isidentifier", whole_text<is_identifier>}, {"center", pad_method<'^'>},
-      {"ljust", pad_method<'<'>}, {"rjust", pad_method<'>'>}, {"zfill", zfill}, {"partition", partition<false>},
-      {"rpartition", partition<true>}, {"removeprefix", remove_affix<true>}, {"removesuffix", remove_affix<false>},
-      {"expandtabs", expand_tabs}};
+  static const MethodTable table = {{"strip", strip_method<true, true>},
+                                    {"lstrip", strip_method<true, false>},
+                                    {"rstrip", strip_method<false, true>},
+                                    {"upper", case_method<python_upper>},
+                                    {"lower", case_method<python_lower>},
+                                    {"title", case_method<title_case>},
+                                    {"capitalize", case_method<capitalize>},
+                                    {"swapcase", case_method<swap_case>},
+                                    {"casefold", case_method<case_fold>},
+                                    {"split", split_method<false>},
+                                    {"rsplit", split_method<true>},
+                                    {"splitlines", splitlines},
+                                    {"startswith", affix_method<true>},
+                                    {"endswith", affix_method<false>},
+                                    {"find", find_text<false, false>},
+                                    {"rfind", find_text<true, false>},
+                                    {"index", find_text<false, true>},
+                                    {"rindex", find_text<true, true>},
+                                    {"count", count_text},
+                                    {"replace", replace_method},
+                                    {"join", join_method},
+                                    {"format", format_method},
+                                    {"format_map", format_map},
+                                    {"isdigit", every_character<is_decimal>},
+                                    {"isdecimal", every_character<is_decimal>},
+                                    {"isnumeric", every_character<is_number>},
+                                    {"isalpha", every_character<is_letter>},
+                                    {"isalnum", every_character<is_alphanumeric>},
+                                    {"isspace", every_character<is_python_space>},
+                                    {"isascii", every_character<is_ascii>},
+                                    {"islower", whole_text<all_lower>},
+                                    {"isupper", whole_text<all_upper>},
+                                    {"istitle", whole_text<is_title>},
+                                    {"isidentifier", whole_text<is_identifier>},
+                                    {"center", pad_method<'^'>},
+                                    {"ljust", pad_method<'<'>},
+                                    {"rjust", pad_method<'>'>},
+                                    {"zfill", zfill},
+                                    {"partition", partition<false>},
+                                    {"rpartition", partition<true>},
+                                    {"removeprefix", remove_affix<true>},
+                                    {"removesuffix", remove_affix<false>},
+                                    {"expandtabs", expand_tabs}};
   return table;
 }
 

@@ -105,7 +105,8 @@ std::string title_case(std::string_view text) {
 
 namespace {
 
-bool all_cased(std::string_view text, const std::function<bool(char32_t)>& wanted, const std::function<bool(char32_t)>& other) {
+bool all_cased(std::string_view text, const std::function<bool(char32_t)>& wanted,
+               const std::function<bool(char32_t)>& other) {
   bool any = false;
   for (size_t at = 0; at < text.size();) {
     char32_t point = next_code_point(text, at);

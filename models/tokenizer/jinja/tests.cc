@@ -17,11 +17,13 @@ int64_t whole(const Value& value) {
 }
 
 bool is_iterable(const Value& value) {
-  return value.is_undefined() || value.is_string() || value.is_list() || value.is_dict() || value.type() == Value::Type::kLoop;
+  return value.is_undefined() || value.is_string() || value.is_list() || value.is_dict() ||
+         value.type() == Value::Type::kLoop;
 }
 
 bool is_sequence(const Value& value) {
-  return value.is_undefined() || value.is_string() || value.is_dict() || (value.is_list() && value.list().is_sequence());
+  return value.is_undefined() || value.is_string() || value.is_dict() ||
+         (value.is_list() && value.list().is_sequence());
 }
 
 bool divisible(const Value& value, const Arguments& arguments) {
@@ -49,7 +51,10 @@ const Table& table() {
       {"mapping", [](Render&, V v, A) { return v.is_dict(); }},
       {"sequence", [](Render&, V v, A) { return is_sequence(v); }},
       {"iterable", [](Render&, V v, A) { return is_iterable(v); }},
-      {"callable", [](Render&, V v, A) { return v.is_undefined() || v.type() == Value::Type::kCallable || v.type() == Value::Type::kLoop; }},
+      {"callable",
+       [](Render&, V v, A) {
+         return v.is_undefined() || v.type() == Value::Type::kCallable || v.type() == Value::Type::kLoop;
+       }},
       {"sameas", [](Render&, V v, A a) { return same(v, operand(a)); }},
       {"escaped", [](Render&, V v, A) { return v.is_markup(); }},
       {"lower", [](Render&, V v, A) { return all_lower(to_text(v)); }},
@@ -73,7 +78,7 @@ const Table& table() {
 
 Test find_test(std::string_view name) {
   static const std::unordered_map<std::string_view, std::string_view> kOther = {
-      {"equalto", "eq"}, {"==", "eq"}, {"!=", "ne"}, {"<", "lt"}, {"lessthan", "lt"},
+      {"equalto", "eq"}, {"==", "eq"}, {"!=", "ne"},          {"<", "lt"}, {"lessthan", "lt"},
       {"<=", "le"},      {">", "gt"},  {"greaterthan", "gt"}, {">=", "ge"}};
   auto other = kOther.find(name);
   auto found = table().find(other == kOther.end() ? name : other->second);

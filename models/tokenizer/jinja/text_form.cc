@@ -18,7 +18,8 @@ void append_hex(std::string& out, char32_t point, int digits) {
 bool is_printable(char32_t point) {
   if (point < 0x7F) return point >= 0x20;
   if (point < 0xA1 || point == 0xAD) return false;
-  if (is_white_space(point) || (point >= 0x200B && point <= 0x200F) || (point >= 0x202A && point <= 0x202E)) return false;
+  if (is_white_space(point) || (point >= 0x200B && point <= 0x200F) || (point >= 0x202A && point <= 0x202E))
+    return false;
   if ((point >= 0x2060 && point <= 0x206F) || point == 0xFEFF || (point >= 0xE000 && point <= 0xF8FF)) return false;
   return point < 0xE0000;
 }
@@ -69,9 +70,7 @@ void append_list_repr(std::string& out, const List& list, int depth) {
       append_joined(out, list.items, depth);
       out += list.items.size() == 1 ? ",)" : ")";
       break;
-    case List::Kind::kGenerator:
-      out += "<generator object>";
-      break;
+    case List::Kind::kGenerator: out += "<generator object>"; break;
     case List::Kind::kRange: {
       // Kept as its items; the step is what the first two differ by.
       int64_t first = list.items.empty() ? 0 : list.items[0].as_integer();
@@ -82,7 +81,9 @@ void append_list_repr(std::string& out, const List& list, int depth) {
       break;
     }
     default:
-      out += list.kind == List::Kind::kKeys ? "dict_keys([" : list.kind == List::Kind::kValues ? "dict_values([" : "dict_items([";
+      out += list.kind == List::Kind::kKeys     ? "dict_keys(["
+             : list.kind == List::Kind::kValues ? "dict_values(["
+                                                : "dict_items([";
       append_joined(out, list.items, depth);
       out += "])";
   }
@@ -106,7 +107,8 @@ std::string double_repr(double value) {
   if (exponent < -4 || exponent >= 16) {
     std::string power = std::to_string(std::abs(exponent));
     if (power.size() < 2) power = "0" + power;
-    return sign + digits.substr(0, 1) + (digits.size() > 1 ? "." + digits.substr(1) : "") + (exponent < 0 ? "e-" : "e+") + power;
+    return sign + digits.substr(0, 1) + (digits.size() > 1 ? "." + digits.substr(1) : "") +
+           (exponent < 0 ? "e-" : "e+") + power;
   }
   if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
   size_t whole = static_cast<size_t>(exponent) + 1;
@@ -119,29 +121,17 @@ void append_repr(std::string& out, const Value& value, int depth) {
   if (depth > kDeepestValue) throw LimitError{"a value nests more than " + std::to_string(kDeepestValue) + " deep"};
   if (out.size() > (64u << 20)) throw LimitError{"a text grew past 64 MiB"};
   switch (value.type()) {
-    case Value::Type::kUndefined:
-      out += "Undefined";
-      break;
-    case Value::Type::kNone:
-      out += "None";
-      break;
-    case Value::Type::kBool:
-      out += value.as_integer() != 0 ? "True" : "False";
-      break;
-    case Value::Type::kInt:
-      out += std::to_string(value.as_integer());
-      break;
-    case Value::Type::kFloat:
-      out += double_repr(value.as_double());
-      break;
+    case Value::Type::kUndefined: out += "Undefined"; break;
+    case Value::Type::kNone: out += "None"; break;
+    case Value::Type::kBool: out += value.as_integer() != 0 ? "True" : "False"; break;
+    case Value::Type::kInt: out += std::to_string(value.as_integer()); break;
+    case Value::Type::kFloat: out += double_repr(value.as_double()); break;
     case Value::Type::kString:
       if (value.is_markup()) out += "Markup(";
       append_string_repr(out, value.text());
       if (value.is_markup()) out += ')';
       break;
-    case Value::Type::kList:
-      append_list_repr(out, value.list(), depth);
-      break;
+    case Value::Type::kList: append_list_repr(out, value.list(), depth); break;
     case Value::Type::kDict: {
       out += '{';
       bool first = true;
@@ -168,12 +158,8 @@ void append_repr(std::string& out, const Value& value, int depth) {
       out += "}>";
       break;
     }
-    case Value::Type::kLoop:
-      out += "<LoopContext>";
-      break;
-    case Value::Type::kCallable:
-      out += "<function>";
-      break;
+    case Value::Type::kLoop: out += "<LoopContext>"; break;
+    case Value::Type::kCallable: out += "<function>"; break;
   }
 }
 
@@ -191,28 +177,17 @@ std::string to_text(const Value& value) {
 
 std::string type_name(const Value& value) {
   switch (value.type()) {
-    case Value::Type::kUndefined:
-      return "Undefined";
-    case Value::Type::kNone:
-      return "NoneType";
-    case Value::Type::kBool:
-      return "bool";
-    case Value::Type::kInt:
-      return "int";
-    case Value::Type::kFloat:
-      return "float";
-    case Value::Type::kString:
-      return value.is_markup() ? "Markup" : "str";
-    case Value::Type::kDict:
-      return "dict";
-    case Value::Type::kNamespace:
-      return "Namespace";
-    case Value::Type::kLoop:
-      return "LoopContext";
-    case Value::Type::kCallable:
-      return "function";
-    case Value::Type::kList:
-      break;
+    case Value::Type::kUndefined: return "Undefined";
+    case Value::Type::kNone: return "NoneType";
+    case Value::Type::kBool: return "bool";
+    case Value::Type::kInt: return "int";
+    case Value::Type::kFloat: return "float";
+    case Value::Type::kString: return value.is_markup() ? "Markup" : "str";
+    case Value::Type::kDict: return "dict";
+    case Value::Type::kNamespace: return "Namespace";
+    case Value::Type::kLoop: return "LoopContext";
+    case Value::Type::kCallable: return "function";
+    case Value::Type::kList: break;
   }
   static const char* const kNames[] = {"list", "tuple", "generator", "dict_keys", "dict_values", "dict_items", "range"};
   return kNames[static_cast<int>(value.list().kind)];

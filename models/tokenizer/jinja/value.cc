@@ -139,18 +139,15 @@ Value make_dict(std::vector<std::pair<Value, Value>> items) {
 Value from_json(const base::Json& json, int depth) {
   check_depth(depth);
   switch (json.type()) {
-    case base::Json::value_t::boolean:
-      return Value::boolean(json.get<bool>());
-    case base::Json::value_t::number_integer:
-      return Value::integer(json.get<int64_t>());
+    case base::Json::value_t::boolean: return Value::boolean(json.get<bool>());
+    case base::Json::value_t::number_integer: return Value::integer(json.get<int64_t>());
     case base::Json::value_t::number_unsigned: {
       uint64_t number = json.get<uint64_t>();
-      return number <= INT64_MAX ? Value::integer(static_cast<int64_t>(number)) : Value::number(static_cast<double>(number));
+      return number <= INT64_MAX ? Value::integer(static_cast<int64_t>(number))
+                                 : Value::number(static_cast<double>(number));
     }
-    case base::Json::value_t::number_float:
-      return Value::number(json.get<double>());
-    case base::Json::value_t::string:
-      return Value::string(json.get_ref<const std::string&>());
+    case base::Json::value_t::number_float: return Value::number(json.get<double>());
+    case base::Json::value_t::string: return Value::string(json.get_ref<const std::string&>());
     case base::Json::value_t::array: {
       Items items;
       items.reserve(json.size());
@@ -163,29 +160,21 @@ Value from_json(const base::Json& json, int depth) {
       for (const auto& [key, value] : json.items()) items.emplace_back(Value::string(key), from_json(value, depth + 1));
       return make_dict(std::move(items));
     }
-    default:
-      return Value();
+    default: return Value();
   }
 }
 
 bool truth(const Value& value) {
   switch (value.type()) {
     case Value::Type::kUndefined:
-    case Value::Type::kNone:
-      return false;
+    case Value::Type::kNone: return false;
     case Value::Type::kBool:
-    case Value::Type::kInt:
-      return value.as_integer() != 0;
-    case Value::Type::kFloat:
-      return value.as_double() != 0;
-    case Value::Type::kString:
-      return !value.text().empty();
-    case Value::Type::kList:
-      return value.list().kind == List::Kind::kGenerator || !value.list().items.empty();
-    case Value::Type::kDict:
-      return !value.dict().items.empty();
-    default:
-      return true;
+    case Value::Type::kInt: return value.as_integer() != 0;
+    case Value::Type::kFloat: return value.as_double() != 0;
+    case Value::Type::kString: return !value.text().empty();
+    case Value::Type::kList: return value.list().kind == List::Kind::kGenerator || !value.list().items.empty();
+    case Value::Type::kDict: return !value.dict().items.empty();
+    default: return true;
   }
 }
 
@@ -200,8 +189,7 @@ bool same(const Value& left, const Value& right) {
 
 Items iterate(const Value& value) {
   switch (value.type()) {
-    case Value::Type::kUndefined:
-      return {};
+    case Value::Type::kUndefined: return {};
     case Value::Type::kList: {
       const List& list = value.list();
       if (list.kind == List::Kind::kGenerator) {
@@ -225,24 +213,19 @@ Items iterate(const Value& value) {
       for (const auto& [key, ignored] : value.dict().items) items.push_back(key);
       return items;
     }
-    default:
-      fail("'" + type_name(value) + "' object is not iterable");
+    default: fail("'" + type_name(value) + "' object is not iterable");
   }
 }
 
 int64_t length(const Value& value) {
   switch (value.type()) {
-    case Value::Type::kUndefined:
-      return 0;
-    case Value::Type::kString:
-      return static_cast<int64_t>(count_code_points(value.text()));
-    case Value::Type::kDict:
-      return static_cast<int64_t>(value.dict().items.size());
+    case Value::Type::kUndefined: return 0;
+    case Value::Type::kString: return static_cast<int64_t>(count_code_points(value.text()));
+    case Value::Type::kDict: return static_cast<int64_t>(value.dict().items.size());
     case Value::Type::kList:
       if (value.list().kind != List::Kind::kGenerator) return static_cast<int64_t>(value.list().items.size());
       [[fallthrough]];
-    default:
-      fail("object of type '" + type_name(value) + "' has no len()");
+    default: fail("object of type '" + type_name(value) + "' has no len()");
   }
 }
 

@@ -36,7 +36,19 @@ struct Object {
 
 class Value {
  public:
-  enum class Type : uint8_t { kUndefined, kNone, kBool, kInt, kFloat, kString, kList, kDict, kNamespace, kCallable, kLoop };
+  enum class Type : uint8_t {
+    kUndefined,
+    kNone,
+    kBool,
+    kInt,
+    kFloat,
+    kString,
+    kList,
+    kDict,
+    kNamespace,
+    kCallable,
+    kLoop
+  };
 
   Value() : type_(Type::kNone), integer_(0) {}
   static Value boolean(bool value) { return Value(Type::kBool, value); }
@@ -141,11 +153,11 @@ bool same(const Value& left, const Value& right);  // Python's `is`
 int compare(const Value& left, const Value& right, const char* sign, int depth = 0);
 bool contains(const Value& container, const Value& item);
 
-std::string to_text(const Value& value);       // str()
+std::string to_text(const Value& value);                 // str()
 std::string to_repr(const Value& value, int depth = 0);  // repr()
 void append_repr(std::string& out, const Value& value, int depth);
 std::string double_repr(double value);
-std::string type_name(const Value& value);      // Python's name of the type: "str", "dict", …
+std::string type_name(const Value& value);  // Python's name of the type: "str", "dict", …
 std::string escape_html(std::string_view text);
 
 // Items to loop over; fails for what Python cannot iterate. Uses a generator up.

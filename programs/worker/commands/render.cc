@@ -16,8 +16,9 @@ struct RenderOptions {
 
 base::Json rendered(const models::ChatTemplate& chat, const base::Json& object, int line, bool generation) {
   if (!object.contains("messages")) {
-    base::fail_input("expected \"messages\", found none; give {\"messages\": [{\"role\": \"user\", \"content\": \"…\"}]}",
-                     input_line(line, "messages"));
+    base::fail_input(
+        "expected \"messages\", found none; give {\"messages\": [{\"role\": \"user\", \"content\": \"…\"}]}",
+        input_line(line, "messages"));
   }
   models::RenderedChat result;
   try {
@@ -49,9 +50,8 @@ void add_render(CommandLine& line) {
   command->callback([options, &chosen = line.chosen] {
     chosen = [options] {
       models::ChatTemplate chat = models::ChatTemplate::load(options->model);
-      answer_json_lines([&](const base::Json& object, int number) {
-        return rendered(chat, object, number, options->generation);
-      });
+      answer_json_lines(
+          [&](const base::Json& object, int number) { return rendered(chat, object, number, options->generation); });
       return 0;
     };
   });

@@ -19,9 +19,9 @@ struct TokenizeOptions {
 std::string text_of(const base::Json& object, int line) {
   auto text = object.find("text");
   if (text == object.end() || !text->is_string()) {
-    base::fail_input("expected a string \"text\", found " +
-                         std::string(text == object.end() ? "none" : text->type_name()),
-                     input_line(line, "text"));
+    base::fail_input(
+        "expected a string \"text\", found " + std::string(text == object.end() ? "none" : text->type_name()),
+        input_line(line, "text"));
   }
   return text->get<std::string>();
 }
@@ -36,8 +36,7 @@ std::vector<int32_t> ids_of(const base::Json& object, int line) {
   for (size_t i = 0; i < ids->size(); ++i) {
     const base::Json& id = (*ids)[i];
     if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) {
-      base::fail_input("expected a token id, found " + id.dump(),
-                       input_line(line, "ids[" + std::to_string(i) + "]"));
+      base::fail_input("expected a token id, found " + id.dump(), input_line(line, "ids[" + std::to_string(i) + "]"));
     }
     numbers.push_back(id.get<int32_t>());
   }
@@ -62,9 +61,10 @@ int tokenize(const TokenizeOptions& options) {
 
 void add_tokenize(CommandLine& line) {
   auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* command = line.app.add_subcommand(
-      "tokenize", "Text to token ids, or back: {\"text\":…} lines in, {\"ids\":[…]} lines out");
-  command->footer("Example: echo '{\"text\":\"pump P-101\"}' | masbak-worker tokenize models/base");
+  CLI::App* command = line.app.add_subcommand("tokenize", "Text to token ids, or back");
+  command->footer(
+      "Lines of {\"text\":…} in, lines of {\"ids\":[…]} out; the other way with --decode.\n"
+      "Example: echo '{\"text\":\"pump P-101\"}' | masbak-worker tokenize models/base");
   command->add_option("MODEL", options->model, "Model folder with tokenizer.json")->required();
   command->add_flag("--decode", options->decode, "Ids to text instead");
   command->add_flag("--add-special-tokens", options->add_special_tokens, "Add the tokenizer's own BOS and EOS");

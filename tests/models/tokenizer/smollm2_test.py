@@ -1,20 +1,19 @@
-"""masbak-worker tokenize and render beside transformers, with the tokenizer of SmolLM2-135M-Instruct.
+"""masbak-worker tokenize beside transformers, with the tokenizer of SmolLM2-135M-Instruct.
 
-MASBAK_BIN is the folder of masbak-worker; MASBAK_CACHE the cache that holds smollm2/*.gguf (exit 77, skipped, if absent).
+MASBAK_CACHE is the cache that holds smollm2/*.gguf (exit 77, skipped, if it is not there).
 """
 
-import json
 import os
 import pathlib
-import subprocess
+import random
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 os.environ["HF_HUB_OFFLINE"] = "1"
 import texts  # noqa: E402
+from json_worker import answers  # noqa: E402
 
-WORKER = os.environ.get("MASBAK_WORKER", os.path.join(os.environ.get("MASBAK_BIN", "build/bin"), "masbak-worker"))
 TEXTS = 1500
 
 
@@ -28,15 +27,6 @@ def gguf_file():
     return files[0]
 
 
-def worker(arguments, rows):
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    done = subprocess.run([WORKER, *arguments], input=lines.encode(), capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    answers = [json.loads(line) for line in done.stdout.decode().split("\n") if line]
-    assert len(answers) == len(rows), (len(answers), len(rows))
-    return answers
-
-
 def main():
     from transformers import AutoTokenizer
 
@@ -45,7 +35,7 @@ def main():
     all_texts = texts.all_texts(TEXTS)
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        got = worker(["tokenize", folder], [{"text": text} for text in all_texts])
+        got = answers(["tokenize", folder], [{"text": text} for text in all_texts])
         wrong = 0
         expected = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in all_texts]
         for text, ids, answer in zip(all_texts, expected, got):
@@ -53,19 +43,18 @@ def main():
                 wrong += 1
                 print("ids differ for", ascii(text)[:300], "\n  expected", ids[:40], "\n  found   ", answer["ids"][:40])
         # Random ids as well: they decode to ill-formed bytes, which must be replaced in the same places.
-        import random
-
         rng = random.Random(1)
         expected += [[rng.randrange(len(tokenizer)) for _ in range(rng.randrange(1, 20))] for _ in range(500)]
         expected += [[rng.randrange(150, 400) for _ in range(rng.randrange(1, 20))] for _ in range(500)]
         for skip in (False, True):
             arguments = ["tokenize", folder, "--decode"] + (["--skip-special-tokens"] if skip else [])
-            decoded = worker(arguments, [{"ids": ids} for ids in expected])
+            decoded = answers(arguments, [{"ids": ids} for ids in expected])
             for ids, answer in zip(expected, decoded):
                 text = tokenizer.decode(ids, skip_special_tokens=skip)
                 if answer["text"] != text:
                     wrong += 1
-                    print("text differs for", ids[:40], "\n  expected", ascii(text), "\n  found   ", ascii(answer["text"]))
+                    print("text differs for", ids[:40])
+                    print("  expected", ascii(text), "\n  found   ", ascii(answer["text"]))
     print(f"{len(all_texts)} texts and {len(expected)} lists of ids compared, {wrong} differences")
     assert len(all_texts) >= 500
     return 1 if wrong else 0
