@@ -1,0 +1,128 @@
+// Chat templates against the golden file, their limits, and where they are read from.
+#include "models/tokenizer/chat_template.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+#include "tests/base/temporary_folder.h"
+#include "tests/models/tokenizer/golden.h"
+
+namespace masbak::models {
+namespace {
+
+using testing::HasSubstr;
+
+std::string text_of(std::string_view source, const base::Json& context = {{"messages", base::Json::array()}}) {
+  return ChatTemplate::compile(source).render(context).text;
+}
+
+base::Error refused(std::string_view source, const base::Json& context = {{"messages", base::Json::array()}}) {
+  try {
+    text_of(source, context);
+  } catch (const base::Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "rendered: " << source;
+  return {base::Code::kUnknown, ""};
+}
+
+TEST(ChatTemplate, AgreesWithTheGoldenFile) {
+  size_t rendered = 0, errors = 0;
+  for (const base::Json& row : golden("templates.json")) {
+    std::string source = row["template"].get<std::string>();
+    for (const base::Json& expected : row["renders"]) {
+      SCOPED_TRACE(row["name"].get<std::string>() + ": " + source);
+      if (expected.contains("error")) {
+        EXPECT_EQ(refused(source, expected["context"]).code(), base::Code::kInvalidArgument);
+        ++errors;
+        continue;
+      }
+      RenderedChat chat = ChatTemplate::compile(source).render(expected["context"]);
+      EXPECT_EQ(chat.text, expected["text"].get<std::string>());
+      base::Json ranges = base::Json::array();
+      for (const auto& [begin, end] : chat.generation) ranges.push_back({begin, end});
+      EXPECT_EQ(ranges, expected["generation"]);
+      ++rendered;
+    }
+  }
+  EXPECT_GE(rendered, 80u);
+  EXPECT_GE(errors, 20u);
+}
+
+TEST(ChatTemplate, FailsInTheTemplatesOwnWords) {
+  base::Error error = refused("\n{{ raise_exception('No tools, ' ~ 'please') }}");
+  EXPECT_STREQ(error.what(), "No tools, please");
+  EXPECT_EQ(error.where().line, 2);
+}
+
+TEST(ChatTemplate, SaysTheLineOfAFault) {
+  EXPECT_EQ(refused("{% if true %}\n{{ nothing.at.all }}{% endif %}").where().line, 2);
+  EXPECT_THAT(refused("{% if true %}\n{{ nothing.at.all }}{% endif %}").what(), HasSubstr("'nothing' is undefined"));
+  EXPECT_EQ(refused("a\nb\n{% if %}").where().line, 3);
+  EXPECT_EQ(refused("{{ 'open }}").code(), base::Code::kInvalidArgument);
+}
+
+TEST(ChatTemplate, StopsAtItsLimits) {
+  const char* const kHostile[] = {
+      "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+      "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+      "{{ 'x' * 100000000000 }}",
+      "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+      "{% for i in range(100000) %}{{ 'x' * 10000 }}{% endfor %}",
+      "{% set ns = namespace(l=[]) %}{% for i in range(100000) %}{% set ns.l = [ns.l] %}{% endfor %}",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+      "{{ 'a'.replace('', 'x' * 60000000) }}",
+      "{% set ns = namespace() %}{% set ns.me = [ns] %}{{ ns }}",
+      "{{ '%99999999d' % 1 }}",
+      "{{ 'x'.center(99999999999) }}",
+  };
+  for (const char* source : kHostile) {
+    base::Error error = refused(source);
+    EXPECT_TRUE(error.code() == base::Code::kResourceExhausted || error.code() == base::Code::kInvalidArgument)
+        << source << ": " << error.describe();
+  }
+  EXPECT_EQ(refused(kHostile[0]).code(), base::Code::kResourceExhausted);
+  EXPECT_EQ(refused(kHostile[1]).code(), base::Code::kResourceExhausted);
+}
+
+TEST(ChatTemplate, RefusesTemplatesThatNestTooDeep) {
+  std::string parentheses = "{{ " + std::string(100000, '(') + std::string(100000, ')') + " }}";
+  std::string sum = "{{ 1", attributes = "{{ x", blocks;
+  for (int i = 0; i < 100000; ++i) {
+    sum += "+1";
+    attributes += ".a";
+    blocks += "{% if true %}";
+  }
+  for (const std::string& source : {parentheses, sum + " }}", attributes + " }}", blocks}) {
+    EXPECT_EQ(refused(source).code(), base::Code::kResourceExhausted);
+  }
+}
+
+TEST(ChatTemplate, ChangesNothingThatItIsGiven) {
+  base::Json context = {{"messages", {{{"role", "user"}}}}};
+  EXPECT_THAT(refused("{% set x = messages.append(1) %}", context).what(), HasSubstr("unsafe"));
+  EXPECT_THAT(refused("{{ messages[0].update({}) }}", context).what(), HasSubstr("unsafe"));
+}
+
+TEST(ChatTemplate, IsReadFromEitherFile) {
+  base::TemporaryFolder folder;
+  EXPECT_THROW(ChatTemplate::load(folder.path()), base::Error);
+  write_file(folder.path() / "tokenizer_config.json",
+             R"({"bos_token": "<s>", "chat_template": [{"name": "rag", "template": "r"},
+                                                         {"name": "default", "template": "{{ bos_token }}d"}]})");
+  base::Json context = {{"messages", base::Json::array()}};
+  EXPECT_EQ(ChatTemplate::load(folder.path()).render(context).text, "<s>d");
+  write_file(folder.path() / "chat_template.jinja", "{{ bos_token }}file");
+  EXPECT_EQ(ChatTemplate::load(folder.path()).render(context).text, "<s>file");
+  write_file(folder.path() / "chat_template.jinja", "\n{% nonsense %}");
+  try {
+    ChatTemplate::load(folder.path());
+    ADD_FAILURE() << "loaded a template with an unknown tag";
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.where().line, 2);
+    EXPECT_THAT(error.where().file, HasSubstr("chat_template.jinja"));
+  }
+}
+
+}  // namespace
+}  // namespace masbak::models
