@@ -47,7 +47,8 @@ void write_secret(const std::filesystem::path& file, const std::string& text) {
 
 }  // namespace
 
-FolderLock::FolderLock(const std::filesystem::path& file) : fd_(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+FolderLock::FolderLock(const std::filesystem::path& file)
+    : fd_(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
   if (fd_ < 0) base::fail_errno("opening a lock", file);
   if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
   close(fd_);
@@ -91,7 +92,8 @@ void require_free_port(const HostPort& address) {
   std::string where = address.host + ":" + port;
   if (fault == EADDRINUSE) {
     throw base::Error(base::Code::kAlreadyExists,
-                      "port in use: another program listens on " + where + "; stop it, or choose another with --listen");
+                      "port in use: another program listens on " + where +
+                          "; stop it, or choose another with --listen");
   }
   errno = fault;
   base::fail_errno("listening", where);
@@ -105,7 +107,8 @@ void ensure_admin_token(const std::filesystem::path& file, registry::Store& stor
     write_secret(file, token + "\n");
   }
   std::string digest = base::digest_bytes(token);
-  bool known = store.read([&](const registry::Reader& reader) { return reader.find_user_of_token(digest).has_value(); });
+  bool known =
+      store.read([&](const registry::Reader& reader) { return reader.find_user_of_token(digest).has_value(); });
   if (known) return;
   store.write(registry::Actor{"system"}, [&](registry::Writer& writer) {
     writer.put_user("users/admin", "admin");

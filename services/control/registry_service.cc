@@ -115,7 +115,8 @@ grpc::Status RegistryService::VerifyVersion(grpc::ServerContext* context, const 
       auto found = reader.get_version(request->name());
       return std::pair(found, reader.get_base_model(found.base_model));
     });
-    *response->add_artifacts() = verified("base", version.base_digest, [&, base = base] { check_base(context_, base); });
+    *response->add_artifacts() =
+        verified("base", version.base_digest, [&, base = base] { check_base(context_, base); });
     for (const auto& [kind, digest] : {std::pair("dataset", version.dataset_digest),
                                        std::pair("adapter", version.adapter_digest),
                                        std::pair("run", version.run_digest)}) {
