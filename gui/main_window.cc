@@ -38,7 +38,8 @@ MainWindow::MainWindow(Client& client, const QString& language, bool dark)
 
   auto* column = new QVBoxLayout;
   auto* banners = new QVBoxLayout;
-  banners->setContentsMargins(28, 12, 28, 0);
+  banners->setContentsMargins(28, 0, 28, 0);
+  column->setSpacing(0);
   banners->addWidget(connection_ = new Banner(centre));
   banners->addWidget(fault_ = new Banner(centre));
   column->addLayout(banners);
@@ -57,6 +58,8 @@ MainWindow::MainWindow(Client& client, const QString& language, bool dark)
     fault_->clear();
   });
   connect(&client_, &Client::connection_changed, this, &MainWindow::show_connection);
+  connect(&workspace_, &Workspace::refused, this, &MainWindow::show_refusal);
+  connect(&workspace_, &Workspace::changed, connection_, &Banner::clear);
   set_dark(dark_);
   set_language(language_);
   open_page("overview");
@@ -77,9 +80,15 @@ void MainWindow::build_sidebar(QWidget* sidebar) {
   foot->setContentsMargins(16, 0, 16, 0);
   endpoint_ = make_label("muted", sidebar);
   foot->addWidget(endpoint_);
-  foot->addWidget(language_button_ = new QPushButton(sidebar));
-  foot->addWidget(theme_button_ = new QPushButton(sidebar));
+  auto* buttons = new QHBoxLayout;
+  buttons->addWidget(language_button_ = new QPushButton(sidebar));
+  buttons->addWidget(theme_button_ = new QPushButton(sidebar));
+  foot->addLayout(buttons);
   column->addLayout(foot);
+  for (auto* button : {language_button_, theme_button_}) {
+    button->setProperty("role", "quiet");
+    button->setFixedHeight(34);  // the Arabic letters are taller
+  }
   connect(language_button_, &QPushButton::clicked, this, [this] { set_language(language_ == "ar" ? "en" : "ar"); });
   connect(theme_button_, &QPushButton::clicked, this, [this] { set_dark(!dark_); });
 }
@@ -159,6 +168,12 @@ void MainWindow::show_connection(bool connected, const QString& detail) {
                          tr("%1 does not answer; trying again. Jobs go on without the console. If nothing runs, start "
                             "it with: masbak up").arg(where));
   connection_->setToolTip(detail);
+}
+
+void MainWindow::show_refusal(const QString& message) {
+  connection_->show_text(Banner::Kind::kNotice,
+                         tr("%1 answers, but not to this console: %2").arg(isolate(client_.endpoint()),
+                                                                           isolate(message)));
 }
 
 }  // namespace masbak::gui

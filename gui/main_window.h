@@ -38,6 +38,7 @@ class MainWindow : public QMainWindow {
   void build_sidebar(QWidget* sidebar);
   void retranslate();
   void show_connection(bool connected, const QString& detail);
+  void show_refusal(const QString& message);
 
   Client& client_;
   Workspace workspace_;

@@ -85,8 +85,10 @@ void Client::note(const grpc::Status& status) {
   const bool answered = status.error_code() != grpc::StatusCode::UNAVAILABLE &&
                         status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED;
   const QString message = answered ? QString() : QString::fromStdString(status.error_message());
-  post([this, answered, message] {
-    if (!answered) reconnect();
+  // A new installation at the same address has a new token.
+  const bool resolve_again = !answered || status.error_code() == grpc::StatusCode::UNAUTHENTICATED;
+  post([this, answered, resolve_again, message] {
+    if (resolve_again) reconnect();
     if (connected_.exchange(answered) != answered || !answered) Q_EMIT connection_changed(answered, message);
   });
 }
@@ -95,7 +97,9 @@ Fault Client::fault_of(const grpc::Status& status) {
   return {static_cast<int>(status.error_code()), QString::fromStdString(status.error_message())};
 }
 
-void Client::post(std::function<void()> work) { QMetaObject::invokeMethod(this, std::move(work), Qt::QueuedConnection); }
+void Client::post(std::function<void()> work) {
+  QMetaObject::invokeMethod(this, std::move(work), Qt::QueuedConnection);
+}
 
 namespace {
 
@@ -163,7 +167,8 @@ std::shared_ptr<void> Client::watch_job(const QString& job, qint64 after_seq, QO
       handle->leave();
       end(current);
       note(status);
-      if (status.ok() || status.error_code() == grpc::StatusCode::NOT_FOUND) break;
+      // A stream that ends well before the job has ended was cut by a server that stops.
+      if (over || status.error_code() == grpc::StatusCode::NOT_FOUND) break;
       for (int i = 0; i < 10 && !closing_ && !handle->gone(); ++i) std::this_thread::sleep_for(kRetryPause / 10);
     }
   });

@@ -28,7 +28,7 @@ QVariant progress_of(const Job& job) {
 
 QString progress_text(const Job& job) {
   if (job.total_steps() <= 0) return {};
-  return QStringLiteral("%1 / %2").arg(job.step()).arg(job.total_steps());
+  return isolate(QStringLiteral("%1 / %2").arg(job.step()).arg(job.total_steps()));
 }
 
 QString loss_text(double loss) { return loss > 0 ? number_text(loss, 3) : QStringLiteral("–"); }

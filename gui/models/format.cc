@@ -30,7 +30,7 @@ QString short_digest(const std::string& digest) {
 
 QString time_text(const google::protobuf::Timestamp& time) {
   if (time.seconds() == 0) return QStringLiteral("–");
-  return QDateTime::fromSecsSinceEpoch(time.seconds()).toString("yyyy-MM-dd HH:mm:ss");
+  return isolate(QDateTime::fromSecsSinceEpoch(time.seconds()).toString("yyyy-MM-dd HH:mm:ss"));
 }
 
 QString duration_text(double seconds) {
@@ -40,7 +40,9 @@ QString duration_text(double seconds) {
   return Words::tr("%1 h %2 min").arg(whole / 3600).arg(whole / 60 % 60, 2, 10, QLatin1Char('0'));
 }
 
-QString bytes_text(qint64 bytes) { return QLocale::c().formattedDataSize(bytes, 1, QLocale::DataSizeTraditionalFormat); }
+QString bytes_text(qint64 bytes) {
+  return QLocale::c().formattedDataSize(bytes, 1, QLocale::DataSizeTraditionalFormat);
+}
 
 QString number_text(double value, int decimals) { return QString::number(value, 'f', decimals); }
 

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kRefreshMs = 1500;
 constexpr int kPageSize = 200;
+constexpr size_t kMostRows = 5000;  // more than a person scrolls through
 
 template <typename Request>
 Request first_page() {
@@ -38,20 +39,29 @@ template <typename Stub, typename Request, typename Response, typename Resource>
 void Workspace::fetch(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                       const Request& request,
                       const google::protobuf::RepeatedPtrField<Resource>& (Response::*list)() const,
-                      ResourceModel<Resource>& model) {
+                      ResourceModel<Resource>& model, std::vector<Resource> so_far) {
   ++pending_;
-  auto first = std::make_shared<bool>(!loaded());
   client_.call<Stub, Request, Response>(
       method, request, this,
-      [this, list, &model, first](const Response& response) {
+      [this, method, request, list, &model, all = std::move(so_far)](const Response& response) mutable {
         --pending_;
         const auto& rows = (response.*list)();
-        model.update({rows.begin(), rows.end()});
-        if (*first) ++loaded_;
+        all.insert(all.end(), rows.begin(), rows.end());
+        if (!response.next_page_token().empty() && all.size() < kMostRows) {
+          Request next = request;
+          next.set_page_token(response.next_page_token());
+          fetch(method, next, list, model, std::move(all));
+          return;
+        }
+        model.update(all);
+        loaded_.insert(&model);
         Q_EMIT changed();
       },
-      // The banner tells a person about a lost connection; the next refresh tries again.
-      [this](const Fault&) { --pending_; });
+      [this](const Fault& fault) {
+        --pending_;
+        // A lost connection has a banner of its own; in both cases the next refresh tries again.
+        if (!fault.unreachable()) Q_EMIT refused(fault.message);
+      });
 }
 
 void Workspace::refresh() {

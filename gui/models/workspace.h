@@ -5,6 +5,8 @@
 #include <QObject>
 #include <QTimer>
 #include <memory>
+#include <set>
+#include <vector>
 
 #include "gui/client/client.h"
 #include "gui/models/resource_model.h"
@@ -25,22 +27,25 @@ class Workspace : public QObject {
   ResourceModel<v1::BaseModel> base_models;
 
   Client& client() { return client_; }
-  bool loaded() const { return loaded_ >= 6; }  // every list has arrived once
+  bool loaded() const { return loaded_.size() == 6; }  // every list has arrived once
   void refresh();
   void retranslate();
 
  Q_SIGNALS:
-  void changed();  // after any list arrived
+  void changed();                        // after any list arrived
+  void refused(const QString& message);  // the server answers, but not with what was asked
 
  private:
+  // A whole list, page after page, into its model.
   template <typename Stub, typename Request, typename Response, typename Resource>
   void fetch(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
              const google::protobuf::RepeatedPtrField<Resource>& (Response::*list)() const,
-             ResourceModel<Resource>& model);
+             ResourceModel<Resource>& model, std::vector<Resource> so_far = {});
 
   Client& client_;
   QTimer timer_;
-  int loaded_ = 0, pending_ = 0;
+  std::set<const QAbstractItemModel*> loaded_;
+  int pending_ = 0;
 };
 
 }  // namespace masbak::gui

@@ -62,6 +62,7 @@ AskPage::Side AskPage::add_side(QLayout* row) {
   Side side{make_label("heading", card), new QTextEdit(card), nullptr};
   side.text->setReadOnly(true);
   side.text->setFrameShape(QFrame::NoFrame);
+  side.text->document()->setDocumentMargin(0);
   side.text->setStyleSheet("border: none; padding: 0; font-size: 16px;");
   column->addWidget(side.heading);
   column->addWidget(side.text, 1);

@@ -25,16 +25,19 @@ class JobsPage : public Page {
   bool ready() const override;
 
  private:
+  void select_interesting();
   void follow_selection();
   void take(const v1::JobEvent& event);
   void show_details();
   void cancel();
+  void copy_details();
 
   ResourceTable* table_;
   LossChart* chart_;
   QLabel *heading_, *details_;
-  QPushButton* cancel_;
+  QPushButton *copy_, *cancel_;
   QString followed_;
+  bool details_due_ = false;
   std::shared_ptr<void> watch_;
   qint64 seq_ = 0;
   double speed_ = 0, learning_rate_ = 0, first_step_time_ = 0, last_step_time_ = 0, loss_ = 0, eval_loss_ = 0;

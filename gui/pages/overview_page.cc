@@ -4,6 +4,8 @@
 #include <QLabel>
 #include <QPushButton>
 #include <QVBoxLayout>
+#include <set>
+#include <utility>
 
 #include "gui/models/format.h"
 #include "gui/widgets/parts.h"
@@ -11,6 +13,18 @@
 namespace masbak::gui {
 
 using namespace masbak::v1;
+
+namespace {
+
+constexpr int kMostLines = 4;
+
+// The first and the last stand at the card's edge, without a paragraph's margin.
+QString paragraphs(const QStringList& lines) {
+  return "<p style='margin-top:2px; margin-bottom:6px'>" +
+         lines.join("</p><p style='margin-top:0; margin-bottom:6px'>") + "</p>";
+}
+
+}  // namespace
 
 OverviewPage::OverviewPage(Workspace& workspace, QWidget* parent) : Page(workspace, parent) {
   auto* figures = new QHBoxLayout;
@@ -26,16 +40,21 @@ OverviewPage::OverviewPage(Workspace& workspace, QWidget* parent) : Page(workspa
   auto add_card = [&](QLabel*& heading, QLabel*& text) {
     auto* card = make_card(this);
     auto* column = new QVBoxLayout(card);
-    column->setContentsMargins(20, 18, 20, 18);
+    column->setContentsMargins(20, 16, 20, 16);
     column->addWidget(heading = make_label("heading", card));
     column->addWidget(text = make_label("", card));
     column->addStretch(1);
     text->setTextFormat(Qt::RichText);
+    text->setTextInteractionFlags(Qt::TextSelectableByMouse);
     cards->addWidget(card, 1);
   };
   add_card(attention_heading_, attention_);
   add_card(production_heading_, production_);
-  body()->addLayout(cards, 1);
+  body()->addLayout(cards);
+  body()->addWidget(jobs_heading_ = make_label("heading", this));
+  body()->addWidget(jobs_ = new ResourceTable(this), 1);
+  jobs_->setModel(&workspace_.jobs);
+  connect(jobs_, &QAbstractItemView::activated, this, [this] { Q_EMIT go_to("jobs"); });
 
   auto* actions = new QHBoxLayout;
   actions->addWidget(start_ = new QPushButton(this));
@@ -68,6 +87,9 @@ void OverviewPage::retranslate() {
   nodes_.words->setText(tr("nodes ready"));
   attention_heading_->setText(tr("Needs attention"));
   production_heading_->setText(tr("In production"));
+  jobs_heading_->setText(tr("Latest jobs"));
+  jobs_->setAccessibleName(tr("Table of jobs"));
+  jobs_->set_empty_text(tr("No job yet. Start a fine-tune, and it appears here."));
   start_->setText(tr("Start a fine-tune"));
   ask_->setText(tr("Ask a question"));
   show_state();
@@ -75,7 +97,9 @@ void OverviewPage::retranslate() {
 
 void OverviewPage::show_state() {
   int running = 0, deployed = 0, nodes = 0;
-  for (int row = 0; row < workspace_.jobs.rowCount(); ++row) running += !job_ended(workspace_.jobs.at(row).state());
+  for (int row = 0; row < workspace_.jobs.rowCount(); ++row) {
+    running += workspace_.jobs.at(row).state() == JOB_STATE_RUNNING;
+  }
   for (int row = 0; row < workspace_.deployments.rowCount(); ++row) {
     deployed += workspace_.deployments.at(row).state() == DEPLOYMENT_STATE_READY;
   }
@@ -94,15 +118,19 @@ void OverviewPage::show_state() {
 
 void OverviewPage::show_attention() {
   QStringList lines;
+  // Newest first: what was tried again since needs nobody's attention any more.
+  std::set<std::pair<std::string, int>> tried;
   for (int row = 0; row < workspace_.jobs.rowCount(); ++row) {
     const Job& job = workspace_.jobs.at(row);
-    if (job.state() != JOB_STATE_FAILED) continue;
+    if (!tried.emplace(job.model(), job.kind()).second || job.state() != JOB_STATE_FAILED) continue;
     lines << tr("Job %1 failed: %2")
                  .arg(isolate(short_name(job.name())), isolate(QString::fromStdString(job.error()).toHtmlEscaped()));
   }
+  std::set<QString> judged;
   for (int row = 0; row < workspace_.versions.rowCount(); ++row) {
     const Version& version = workspace_.versions.at(row);
-    if (version.gate_state() != "failed") continue;
+    const QString model = QString::fromStdString(version.name()).section('/', 1, 1);
+    if (!judged.insert(model).second || version.gate_state() != "failed") continue;
     lines << tr("Version %1 was refused: %2")
                  .arg(isolate(short_name(version.name())),
                       isolate(QString::fromStdString(version.gate_summary()).toHtmlEscaped()));
@@ -111,11 +139,11 @@ void OverviewPage::show_attention() {
     const Node& node = workspace_.nodes.at(row);
     if (node.state() == NODE_STATE_LOST) {
       lines << tr("Node %1 has not been heard of since %2")
-                   .arg(isolate(short_name(node.name())), isolate(time_text(node.last_sync_time())));
+                   .arg(isolate(short_name(node.name())), time_text(node.last_sync_time()));
     }
   }
   attention_->setText(lines.isEmpty() ? tr("Nothing: every job, version and node is well.")
-                                      : "<p>" + lines.mid(0, 6).join("</p><p>") + "</p>");
+                                      : paragraphs(lines.mid(0, kMostLines)));
 }
 
 void OverviewPage::show_production() {
@@ -136,7 +164,7 @@ void OverviewPage::show_production() {
                       isolate(QString::fromStdString(deployment.endpoint()).toHtmlEscaped()));
   }
   production_->setText(lines.isEmpty() ? tr("Nothing yet. A version gets here once its gate has passed.")
-                                       : "<p>" + lines.join("</p><p>") + "</p>");
+                                       : paragraphs(lines.mid(0, kMostLines)));
 }
 
 }  // namespace masbak::gui

@@ -8,6 +8,8 @@ class QPushButton;
 
 namespace masbak::gui {
 
+class ResourceTable;
+
 class OverviewPage : public Page {
   Q_OBJECT
 
@@ -28,7 +30,8 @@ class OverviewPage : public Page {
   void show_production();
 
   Figure running_, versions_, deployments_, nodes_;
-  QLabel *attention_heading_, *attention_, *production_heading_, *production_;
+  QLabel *attention_heading_, *attention_, *production_heading_, *production_, *jobs_heading_;
+  ResourceTable* jobs_;
   QPushButton *start_, *ask_;
 };
 

@@ -3,6 +3,7 @@
 #include <QLabel>
 #include <QVBoxLayout>
 
+#include "gui/models/format.h"
 #include "gui/widgets/parts.h"
 
 namespace masbak::gui {
@@ -24,7 +25,7 @@ void Page::retranslate() {
 
 Failed Page::fail_with(const QString& doing) {
   return [this, doing](const Fault& fault) {
-    Q_EMIT failed(tr("%1 did not work: %2").arg(doing, fault.message));
+    Q_EMIT failed(tr("%1 did not work: %2").arg(doing, isolate(fault.message)));
   };
 }
 

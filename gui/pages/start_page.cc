@@ -75,9 +75,17 @@ StartPage::StartPage(Workspace& workspace, QWidget* parent)
   add_row(form, rank_row_, rank_);
   add_row(form, batch_row_, batch_);
   add_row(form, rate_row_, rate_);
+  auto* sheet = new QWidget(this);
+  auto* cards = new QVBoxLayout(sheet);
+  cards->setContentsMargins(0, 0, 0, 0);
+  cards->setSpacing(16);
+  cards->addWidget(card);
+  cards->addWidget(make_run_card(sheet));
+  cards->addStretch(1);
   auto* scroll = new QScrollArea(this);
   scroll->setWidgetResizable(true);
-  scroll->setWidget(card);
+  scroll->setFocusPolicy(Qt::NoFocus);  // the fields in it have it
+  scroll->setWidget(sheet);
   body()->addWidget(scroll, 1);
   auto* actions = new QHBoxLayout;
   submit_->setProperty("role", "primary");
@@ -85,11 +93,28 @@ StartPage::StartPage(Workspace& workspace, QWidget* parent)
   actions->addStretch(1);
   body()->addLayout(actions);
   connect(submit_, &QPushButton::clicked, this, &StartPage::submit);
-  connect(model_, &QLineEdit::textChanged, this, &StartPage::update_choices);
-  for (auto* signal_source : std::initializer_list<QAbstractItemModel*>{&workspace_.base_models, &workspace_.datasets}) {
-    connect(signal_source, &QAbstractItemModel::rowsInserted, this, &StartPage::update_choices);
-    connect(signal_source, &QAbstractItemModel::rowsRemoved, this, &StartPage::update_choices);
+  connect(model_, &QLineEdit::textChanged, this, &StartPage::update_submit);
+  for (QAbstractItemModel* list : {static_cast<QAbstractItemModel*>(&workspace_.base_models),
+                                   static_cast<QAbstractItemModel*>(&workspace_.datasets)}) {
+    connect(list, &QAbstractItemModel::rowsInserted, this, &StartPage::update_choices);
+    connect(list, &QAbstractItemModel::rowsRemoved, this, &StartPage::update_choices);
   }
+}
+
+QWidget* StartPage::make_run_card(QWidget* parent) {
+  auto* card = make_card(parent);
+  auto* column = new QVBoxLayout(card);
+  column->setContentsMargins(24, 16, 24, 16);
+  column->addWidget(run_heading_ = make_label("heading", card));
+  column->addWidget(run_ = make_label("code", card));
+  run_->setTextFormat(Qt::PlainText);
+  run_->setLayoutDirection(Qt::LeftToRight);  // YAML, in every language
+  run_->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
+  const auto show_run = [this] { run_->setText(run_yaml().trimmed()); };
+  for (auto* spin : {epochs_, rank_, batch_}) connect(spin, &QSpinBox::valueChanged, this, show_run);
+  connect(rate_, &QDoubleSpinBox::valueChanged, this, show_run);
+  connect(targets_, &QComboBox::currentIndexChanged, this, show_run);
+  return card;
 }
 
 void StartPage::add_row(QFormLayout* form, Row& row, QWidget* field) {
@@ -130,6 +155,8 @@ void StartPage::retranslate() {
   targets_->addItem(tr("Attention alone"), "[attention]");
   targets_->addItem(tr("Everything"), "[all-linear]");
   targets_->setCurrentIndex(target);
+  run_heading_->setText(tr("The run file that this makes"));
+  run_->setAccessibleName(tr("The run file that this makes"));
   submit_->setText(tr("Start"));
   update_choices();
 }
@@ -138,6 +165,10 @@ void StartPage::update_choices() {
   fill(base_, workspace_.base_models, {});
   fill(data_, workspace_.datasets, {});
   fill(eval_, workspace_.datasets, tr("none"));
+  update_submit();
+}
+
+void StartPage::update_submit() {
   submit_->setEnabled(base_->count() > 0 && data_->count() > 0 && model_->hasAcceptableInput());
   submit_->setToolTip(submit_->isEnabled() ? QString() : tr("Choose a base model and data, and give it a name."));
 }

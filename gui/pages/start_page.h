@@ -13,8 +13,6 @@ class QSpinBox;
 
 namespace masbak::gui {
 
-class ResourceTable;
-
 class StartPage : public Page {
   Q_OBJECT
 
@@ -32,9 +30,11 @@ class StartPage : public Page {
     QLabel* help;
     QWidget* field;
   };
+  QWidget* make_run_card(QWidget* parent);
   void add_row(QFormLayout* form, Row& row, QWidget* field);
   void set_row(Row& row, const QString& label, const QString& help);
   void update_choices();
+  void update_submit();
   void submit();
 
   QComboBox *base_, *data_, *eval_, *targets_;
@@ -42,6 +42,7 @@ class StartPage : public Page {
   QSpinBox *epochs_, *rank_, *batch_;
   QDoubleSpinBox* rate_;
   QPushButton* submit_;
+  QLabel *run_heading_, *run_;
   Row base_row_, data_row_, eval_row_, model_row_, targets_row_, epochs_row_, rank_row_, batch_row_, rate_row_;
 };
 

@@ -131,8 +131,9 @@ void VersionsPage::show_version() {
 void VersionsPage::promote() {
   const QString name = shown_;
   QMessageBox question(QMessageBox::Question, tr("Promote"),
-                       tr("Point the alias “production” at %1? Whoever asks for production gets this version from then "
-                          "on.").arg(isolate(short_name(name.toStdString()))),
+                       tr("Point the alias “production” at %1? Whoever asks for production gets this version from "
+                          "then on.")
+                           .arg(isolate(short_name(name.toStdString()))),
                        QMessageBox::NoButton, this);
   auto* yes = question.addButton(tr("Promote"), QMessageBox::AcceptRole);
   question.addButton(tr("Not now"), QMessageBox::RejectRole);

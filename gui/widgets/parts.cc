@@ -1,5 +1,6 @@
 #include "gui/widgets/parts.h"
 
+#include <QEvent>
 #include <QHBoxLayout>
 #include <QHeaderView>
 #include <QPainter>
@@ -10,8 +11,31 @@
 
 namespace masbak::gui {
 
+namespace {
+
+// Qt aligns a label by the direction of its own text; here a Latin name in an Arabic window stays on the window's side.
+class WindowSidedLabel : public QLabel {
+ public:
+  explicit WindowSidedLabel(QWidget* parent) : QLabel(parent) { follow_direction(); }
+
+ protected:
+  void changeEvent(QEvent* event) override {
+    QLabel::changeEvent(event);
+    if (event->type() == QEvent::LayoutDirectionChange) follow_direction();
+  }
+
+ private:
+  void follow_direction() {
+    setAlignment(Qt::AlignAbsolute | Qt::AlignVCenter | (isRightToLeft() ? Qt::AlignRight : Qt::AlignLeft));
+  }
+};
+
+constexpr int kCellMargin = 13;  // where the text of an ordinary cell begins
+
+}  // namespace
+
 QLabel* make_label(const char* role, QWidget* parent) {
-  auto* label = new QLabel(parent);
+  auto* label = new WindowSidedLabel(parent);
   label->setProperty("role", role);
   label->setWordWrap(true);
   return label;
@@ -77,7 +101,7 @@ void paint_pill(QPainter* painter, const QStyleOptionViewItem& option, const QSt
   font.setPixelSize(12);
   const QFontMetrics metrics(font);
   const QSize size(metrics.horizontalAdvance(text) + 20, 24);
-  const QRect cell = option.rect.adjusted(8, 0, -8, 0);
+  const QRect cell = option.rect.adjusted(kCellMargin - 3, 0, 3 - kCellMargin, 0);
   const QRect pill = QStyle::alignedRect(option.direction, Qt::AlignVCenter | Qt::AlignLeft, size, cell);
   QColor fill = colour;
   fill.setAlphaF(0.14F);
@@ -91,7 +115,7 @@ void paint_pill(QPainter* painter, const QStyleOptionViewItem& option, const QSt
 }
 
 void paint_progress(QPainter* painter, const QStyleOptionViewItem& option, const QString& text, double share) {
-  const QRect cell = option.rect.adjusted(10, 0, -10, 0);
+  const QRect cell = option.rect.adjusted(kCellMargin, 0, -kCellMargin, 0);
   const QRect bar(cell.left(), cell.center().y() + 9, cell.width(), 4);
   painter->setRenderHint(QPainter::Antialiasing);
   painter->setPen(Qt::NoPen);
@@ -136,8 +160,8 @@ void ResourceDelegate::paint(QPainter* painter, const QStyleOptionViewItem& opti
 
 QSize ResourceDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelIndex& index) const {
   QSize size = QStyledItemDelegate::sizeHint(option, index);
-  if (index.data(kToneRole).isValid()) size.rwidth() += 36;
-  if (index.data(kProgressRole).isValid()) size.setWidth(std::max(size.width(), 130));
+  size.rwidth() += index.data(kToneRole).isValid() ? 44 : 20;
+  if (index.data(kProgressRole).isValid()) size.setWidth(std::max(size.width(), 150));
   return size;
 }
 
@@ -146,7 +170,7 @@ Banner::Banner(QWidget* parent) : QFrame(parent), label_(new QLabel(this)), clos
   label_->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
   close_->setText(QStringLiteral("✕"));
   close_->setFlat(true);
-  close_->setAccessibleName(QObject::tr("Close the message"));
+  close_->setAccessibleName(tr("Close the message"));
   auto* row = new QHBoxLayout(this);
   row->setContentsMargins(14, 8, 8, 8);
   row->addWidget(label_, 1);
@@ -163,6 +187,11 @@ void Banner::show_text(Kind kind, const QString& text) {
   label_->setAccessibleName(text);
   close_->setVisible(kind == Kind::kError);
   show();
+}
+
+void Banner::changeEvent(QEvent* event) {
+  QFrame::changeEvent(event);
+  if (event->type() == QEvent::LanguageChange) close_->setAccessibleName(tr("Close the message"));
 }
 
 void Banner::clear() {

@@ -42,11 +42,16 @@ class ResourceDelegate : public QStyledItemDelegate {
 
 // A strip with one sentence: a lost connection, or why something could not be done. Hidden while empty.
 class Banner : public QFrame {
+  Q_OBJECT
+
  public:
   enum class Kind { kNotice, kError };
   explicit Banner(QWidget* parent = nullptr);
   void show_text(Kind kind, const QString& text);
   void clear();
+
+ protected:
+  void changeEvent(QEvent* event) override;
 
  private:
   QLabel* label_;

@@ -77,29 +77,47 @@ QString style_sheet(const Theme& t) {
     QLabel[role="heading"] { font-size: 16px; font-weight: 600; }
     QLabel[role="muted"] { color: MUTED; }
     QLabel[role="figure"] { font-size: 28px; font-weight: 600; }
+    QLabel[role="code"] { font-family: "Noto Sans Mono", "DejaVu Sans Mono", monospace; font-size: 13px; }
     QLabel[role="brand"] { font-size: 20px; font-weight: 700; color: ACCENT; }
     QFrame[role="card"] { background: SURFACE; border: 1px solid LINE; border-radius: 8px; }
     QFrame[role="sidebar"] { background: SURFACE; border: none; }
     QListWidget[role="navigation"] { background: SURFACE; border: none; outline: none; }
-    QListWidget[role="navigation"]::item { padding: 10px 14px; border-radius: 6px; margin: 1px 8px; color: TEXT; }
+    QListWidget[role="navigation"]::item { padding: 10px 14px; border: 1px solid transparent; border-radius: 6px;
+                                              margin: 1px 8px; color: TEXT; }
+    QListWidget[role="navigation"]:focus::item:selected { border: 1px solid ACCENT; }
     QListWidget[role="navigation"]::item:hover { background: WINDOW; }
     QListWidget[role="navigation"]::item:selected { background: RAISED; color: ACCENT; font-weight: 600; }
     QTableView { background: SURFACE; border: 1px solid LINE; border-radius: 8px; gridline-color: LINE;
                  selection-background-color: RAISED; selection-color: TEXT; outline: none; }
+    QTableView:focus { border-color: ACCENT; }
     QTableView::item { padding: 6px 10px; border-bottom: 1px solid LINE; }
-    QHeaderView { background: SURFACE; border: none; }
-    QHeaderView::section { background: SURFACE; color: MUTED; border: none; border-bottom: 1px solid LINE;
-                           padding: 8px 10px; font-weight: 600; }
+    QHeaderView { background: transparent; border: none; }
+    QHeaderView::section { background: transparent; color: MUTED; border: none; border-bottom: 1px solid LINE;
+                           padding: 8px 13px; font-weight: 600; font-size: 13px; }
+    QScrollBar:vertical { background: transparent; border: none; width: 10px; margin: 2px; }
+    QScrollBar:horizontal { background: transparent; border: none; height: 10px; margin: 2px; }
+    QScrollBar::handle { background: LINE; border-radius: 3px; min-height: 32px; min-width: 32px; }
+    QScrollBar::handle:hover { background: MUTED; }
+    QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
+    QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
     QPushButton { background: SURFACE; border: 1px solid LINE; border-radius: 6px; padding: 7px 16px; color: TEXT; }
     QPushButton:hover { border-color: ACCENT; }
     QPushButton:focus { border: 2px solid ACCENT; padding: 6px 15px; }
     QPushButton:disabled { color: MUTED; background: WINDOW; }
+    QPushButton[role="quiet"] { padding: 5px 10px; color: MUTED; }
     QPushButton[role="primary"] { background: ACCENT; color: ONACCENT; border-color: ACCENT; font-weight: 600; }
     QPushButton[role="primary"]:disabled { background: RAISED; color: MUTED; border-color: LINE; }
     QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox, QDoubleSpinBox {
       background: SURFACE; border: 1px solid LINE; border-radius: 6px; padding: 7px 10px; color: TEXT; }
     QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus {
       border: 2px solid ACCENT; padding: 6px 9px; }
+    QComboBox::drop-down { border: none; width: 30px; }
+    QSpinBox::up-button, QDoubleSpinBox::up-button { border: none; width: 28px; subcontrol-position: top right; }
+    QSpinBox::down-button, QDoubleSpinBox::down-button { border: none; width: 28px;
+                                                         subcontrol-position: bottom right; }
+    QComboBox::down-arrow, QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {
+      image: url(:/images/chevron-down.png); width: 12px; height: 12px; }
+    QSpinBox::up-arrow, QDoubleSpinBox::up-arrow { image: url(:/images/chevron-up.png); width: 12px; height: 12px; }
     QComboBox QAbstractItemView { background: SURFACE; color: TEXT; border: 1px solid LINE; }
     QScrollArea { border: none; background: transparent; }
     QToolTip { background: RAISED; color: TEXT; border: 1px solid LINE; padding: 4px; }

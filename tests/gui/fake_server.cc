@@ -58,6 +58,7 @@ class FakeTraining : public TrainingService::Service {
 
   Status CreateTrainingJob(ServerContext*, const CreateTrainingJobRequest* request, Job* response) override {
     Handler handler(data_, "CreateTrainingJob");
+    if (!data_.refusal.empty()) return {StatusCode::FAILED_PRECONDITION, data_.refusal};
     Job job;
     job.set_name("jobs/" + std::to_string(data_.jobs.size() + 1));
     job.set_kind(JOB_KIND_TRAIN);
@@ -77,12 +78,19 @@ class FakeTraining : public TrainingService::Service {
   }
   Status CancelJob(ServerContext*, const CancelJobRequest* request, Job* response) override {
     Handler handler(data_, "CancelJob");
+    if (!data_.refusal.empty()) return {StatusCode::FAILED_PRECONDITION, data_.refusal};
     Job* job = data_.job(request->name());
     if (job == nullptr) return not_found(request->name());
     if (has_ended(job->state())) return {StatusCode::FAILED_PRECONDITION, "the job has ended"};
     job->set_state(JOB_STATE_CANCELLED);
     *response = *job;
     data_.changed.notify_all();
+    return Status::OK;
+  }
+  Status GetJobLog(ServerContext*, const GetJobLogRequest* request, GetJobLogResponse* response) override {
+    Handler handler(data_, "GetJobLog");
+    if (data_.job(request->name()) == nullptr) return not_found(request->name());
+    response->set_text("loaded the base model\n");
     return Status::OK;
   }
   // As the control plane does: the events, then the state, with the seq of the last event.
@@ -128,6 +136,7 @@ class FakeRegistry : public RegistryService::Service {
   }
   Status PromoteVersion(ServerContext*, const PromoteVersionRequest* request, Version* response) override {
     Handler handler(data_, "PromoteVersion");
+    if (!data_.refusal.empty()) return {StatusCode::FAILED_PRECONDITION, data_.refusal};
     Version* version = find(data_.versions, request->name());
     if (version == nullptr) return not_found(request->name());
     if (version->gate_state() != "passed") return {StatusCode::FAILED_PRECONDITION, "its gate did not pass"};
@@ -166,6 +175,7 @@ class FakeDeployments : public DeploymentService::Service {
   }
   Status RollbackDeployment(ServerContext*, const RollbackDeploymentRequest* request, Deployment* response) override {
     Handler handler(data_, "RollbackDeployment");
+    if (!data_.refusal.empty()) return {StatusCode::FAILED_PRECONDITION, data_.refusal};
     Deployment* deployment = find(data_.deployments, request->name());
     if (deployment == nullptr) return not_found(request->name());
     deployment->set_version(deployment->previous_version());
@@ -218,6 +228,7 @@ class FakeNodes : public NodeService::Service {
  private:
   Status set_state(const std::string& name, NodeState state, Node* response) {
     Handler handler(data_, "DrainNode");
+    if (!data_.refusal.empty()) return {StatusCode::FAILED_PRECONDITION, data_.refusal};
     Node* node = find(data_.nodes, name);
     if (node == nullptr) return not_found(name);
     node->set_state(state);

@@ -5,6 +5,7 @@
 #include <QElapsedTimer>
 #include <QSettings>
 #include <QTemporaryDir>
+#include <QThread>
 #include <functional>
 #include <memory>
 
@@ -36,7 +37,8 @@ inline bool wait_for(const std::function<bool()>& condition, int limit_ms = 6000
   timer.start();
   while (!condition()) {
     if (timer.elapsed() > limit_ms) return false;
-    QCoreApplication::processEvents(QEventLoop::AllEvents | QEventLoop::WaitForMoreEvents, 20);
+    QCoreApplication::processEvents(QEventLoop::AllEvents, 20);
+    QThread::msleep(2);  // the server's threads need the core too
   }
   return true;
 }
