@@ -8,6 +8,7 @@ namespace masbak::models::jinja {
 namespace {
 
 void check_nesting(int depth) {
+  Work::spend();
   if (depth > kDeepestValue)
     throw LimitError{"a comparison nests more than " + std::to_string(kDeepestValue) + " deep"};
 }
@@ -42,7 +43,10 @@ bool equal(const Value& left, const Value& right, int depth) {
   switch (left.type()) {
     case Value::Type::kUndefined:
     case Value::Type::kNone: return true;
-    case Value::Type::kString: return left.text() == right.text();
+    case Value::Type::kString:
+      if (left.text().size() != right.text().size()) return false;
+      Work::spend_bytes(left.text().size());
+      return left.text() == right.text();
     case Value::Type::kList: return equal_lists(left.list(), right.list(), depth);
     case Value::Type::kDict: return equal_dicts(left.dict(), right.dict(), depth);
     default: return left.pointer() == right.pointer();
@@ -59,7 +63,10 @@ int compare(const Value& left, const Value& right, const char* sign, int depth) 
     }
     return left.as_double() < right.as_double() ? -1 : left.as_double() > right.as_double();
   }
-  if (left.is_string() && right.is_string()) return left.text().compare(right.text());  // UTF-8 keeps the order
+  if (left.is_string() && right.is_string()) {
+    Work::spend_bytes(std::min(left.text().size(), right.text().size()));
+    return left.text().compare(right.text());  // UTF-8 keeps the order
+  }
   if (left.is_list() && right.is_list() && left.list().kind == right.list().kind && left.list().is_sequence()) {
     const Items &a = left.list().items, &b = right.list().items;
     for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
@@ -76,6 +83,7 @@ bool contains(const Value& container, const Value& item) {
     case Value::Type::kUndefined: return false;
     case Value::Type::kString:
       if (!item.is_string()) fail("'in <string>' requires string as left operand, not " + type_name(item));
+      Work::spend_search(container.text().size(), item.text().size());
       return container.text().find(item.text()) != std::string::npos;
     case Value::Type::kDict: return container.dict().find(item) != nullptr;
     case Value::Type::kList: {

@@ -18,7 +18,7 @@ Value dict_get(Render&, const Value& self, Arguments& arguments) {
 }
 
 template <List::Kind kKind>
-Value dict_view(Render& render, const Value& self, Arguments& arguments) {
+Value dict_view(Render&, const Value& self, Arguments& arguments) {
   arguments.check("dict.items, keys or values", 0);
   Items items;
   for (const auto& [key, value] : self.dict().items) {
@@ -30,7 +30,6 @@ Value dict_view(Render& render, const Value& self, Arguments& arguments) {
       items.push_back(make_list({key, value}, List::Kind::kTuple));
     }
   }
-  render.spend(static_cast<int64_t>(items.size() / 4));
   return make_list(std::move(items), kKind);
 }
 

@@ -149,8 +149,6 @@ Value Render::evaluate_compare(const Expr& expr) {
   for (size_t i = 0; i < expr.compares.size(); ++i) {
     Value right = evaluate(*expr.kids[i + 1]);
     line_ = expr.line;
-    if (left.is_string() && right.is_string()) spend_bytes(std::min(left.text().size(), right.text().size()));
-    if (right.is_list()) spend(static_cast<int64_t>(right.list().items.size() / 8));
     bool holds = false;
     switch (expr.compares[i]) {
       case CompareOp::kEq: holds = equal(left, right); break;
@@ -170,7 +168,10 @@ Value Render::evaluate_compare(const Expr& expr) {
 
 Value Render::evaluate_concat(const Expr& expr) {
   std::string text;
-  for (const ExprPtr& kid : expr.kids) text += to_text(evaluate(*kid));
+  for (const ExprPtr& kid : expr.kids) {
+    text += to_text(evaluate(*kid));
+    check_size(text);
+  }
   return make_text(std::move(text));
 }
 
@@ -275,7 +276,6 @@ Value Render::slice(const Value& object, const Expr& expr) {
   for (int64_t i = bounds.start; bounds.step > 0 ? i < bounds.stop : i > bounds.stop; i += bounds.step) {
     out.push_back(items[static_cast<size_t>(i)]);
   }
-  spend(static_cast<int64_t>(out.size() / 8));
   return make_list(std::move(out), object.list().kind);
 }
 

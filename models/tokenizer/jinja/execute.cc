@@ -42,6 +42,7 @@ Render::~Render() {
 }
 
 void Render::run() {
+  Work work(limits_.steps);
   execute(template_.body);
   // jinja2's blocks are counted in characters; one inside a macro or a captured block begins where the
   // output stood then, and so its end may not fall on the byte that its own text would give.
@@ -53,15 +54,8 @@ void Render::run() {
   }
 }
 
-void Render::spend(int64_t steps) {
-  steps_ += steps;
-  if (steps_ > limits_.steps) throw LimitError{"it takes more than " + std::to_string(limits_.steps) + " steps"};
-}
-
-void Render::spend_bytes(size_t bytes) { spend(static_cast<int64_t>(bytes / 1024)); }
-
 Value Render::make_text(std::string text, bool markup) {
-  if (text.size() > limits_.output_bytes) throw LimitError{"a text grew past 64 MiB"};
+  check_size(text);
   made_bytes_ += text.size();
   if (made_bytes_ > limits_.made_bytes) throw LimitError{"it makes more than 1 GiB of text"};
   return Value::string(std::move(text), markup);

@@ -15,6 +15,7 @@ Value length_filter(Render& render, const Value& input, Arguments&) {
 }
 
 Value first(Render&, const Value& input, Arguments&) {
+  if (input.is_list() && input.list().is_sequence() && !input.list().items.empty()) return input.list().items.front();
   Items items = iterate(input);
   return items.empty() ? Value::undefined("No first item, sequence was empty.") : items.front();
 }
@@ -28,15 +29,13 @@ Value last(Render&, const Value& input, Arguments&) {
   return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
 }
 
-Value list_filter(Render& render, const Value& input, Arguments&) {
+Value list_filter(Render&, const Value& input, Arguments&) {
   Items items = iterate(input);
-  render.spend(static_cast<int64_t>(items.size() / 4));
   return make_list(std::move(items));
 }
 
 Value reverse(Render& render, const Value& input, Arguments&) {
   Items items = iterate(input);
-  render.spend(static_cast<int64_t>(items.size() / 4));
   std::reverse(items.begin(), items.end());
   if (!input.is_string()) return make_list(std::move(items), List::Kind::kGenerator);
   std::string out;
@@ -208,7 +207,7 @@ Value join(Render& render, const Value& input, Arguments& arguments) {
     any = true;
     out +=
         attribute == nullptr || attribute->is_none() ? to_text(item) : to_text(attribute_of(render, item, *attribute));
-    if (out.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
+    check_size(out);
   }
   return render.make_text(std::move(out));
 }

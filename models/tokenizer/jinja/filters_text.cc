@@ -89,7 +89,7 @@ Value replace_filter(Render& render, const Value& input, Arguments& arguments) {
   const Value *old = arguments.find(0, "old"), *now = arguments.find(1, "new"), *count = arguments.find(2, "count");
   if (old == nullptr || now == nullptr) fail("replace() missing required arguments 'old' and 'new'");
   int64_t times = count == nullptr || count->is_none() ? -1 : integer_argument(*count, "replace");
-  return render.make_text(replace(render, to_text(input), to_text(*old), to_text(*now), times));
+  return render.make_text(replace(to_text(input), to_text(*old), to_text(*now), times));
 }
 
 Value indent(Render& render, const Value& input, Arguments& arguments) {
@@ -114,7 +114,7 @@ Value indent(Render& render, const Value& input, Arguments& arguments) {
       if (blank || !lines[i].text().empty()) out += step;
     }
     out += lines[i].text();
-    if (out.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
+    check_size(out);
   }
   return render.make_text(std::move(out), input.is_markup());
 }

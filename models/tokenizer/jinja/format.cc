@@ -155,6 +155,7 @@ class BraceFormat {
       } else {
         size_t end = closing(format, at + 1);
         out += field(format.substr(at + 1, end - at - 1), depth);
+        check_size(out);
         at = end;
       }
     }
@@ -286,6 +287,7 @@ std::string percent_format(Render& render, std::string_view format, const Value&
     }
     Value value = named ? *named : next();
     out += pad(percent_value(value, format[at], spec), spec, '>');
+    check_size(out);
   }
   if (several && used < arguments.list().items.size()) fail("not all arguments converted during string formatting");
   if (!several && used == 0 && !arguments.is_dict() && !arguments.is_list()) {

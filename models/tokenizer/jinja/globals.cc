@@ -12,7 +12,7 @@ struct Function : Callable {
   Value call(Render& render, Arguments& arguments) const override { return function(render, arguments); }
 };
 
-Value range(Render& render, Arguments& arguments) {
+Value range(Render&, Arguments& arguments) {
   size_t count = arguments.positional.size();
   if (count < 1 || count > 3 || !arguments.named.empty())
     fail("range expected 1 to 3 arguments, got " + std::to_string(count));
@@ -25,7 +25,6 @@ Value range(Render& render, Arguments& arguments) {
   if (length > kLongestRange) {
     fail("Range too big. The sandbox blocks ranges larger than MAX_RANGE (" + std::to_string(kLongestRange) + ").");
   }
-  render.spend(static_cast<int64_t>(length / 4));
   Items items;
   for (int64_t i = 0; i < static_cast<int64_t>(length); ++i) items.push_back(Value::integer(start + i * step));
   return make_list(std::move(items), List::Kind::kRange);

@@ -47,7 +47,7 @@ class Writer {
       : ascii_(ascii), indent_(std::move(indent)), item_(std::move(item)), key_(std::move(key)), sort_(sort) {}
 
   void write(const Value& value, int depth) {
-    if (out_.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
+    check_size(out_);
     switch (value.type()) {
       case Value::Type::kNone: out_ += "null"; return;
       case Value::Type::kBool: out_ += value.as_integer() != 0 ? "true" : "false"; return;

@@ -83,7 +83,7 @@ Value doubles(BinaryOp op, double left, double right) {
 Value repeat_text(Render& render, const Value& text, int64_t times) {
   const std::string& piece = text.text();
   if (times <= 0 || piece.empty()) return Value::string("", text.is_markup());
-  if (static_cast<size_t>(times) > (Limits().output_bytes / piece.size())) throw LimitError{"a text grew past 64 MiB"};
+  if (static_cast<size_t>(times) > (kLongestText / piece.size())) throw LimitError{"a text grew past 64 MiB"};
   std::string out;
   out.reserve(piece.size() * static_cast<size_t>(times));
   for (int64_t i = 0; i < times; ++i) out += piece;
@@ -135,7 +135,6 @@ Value binary(Render& render, BinaryOp op, const Value& left, const Value& right)
       left.list().kind <= List::Kind::kTuple) {
     Items items = left.list().items;
     items.insert(items.end(), right.list().items.begin(), right.list().items.end());
-    render.spend(static_cast<int64_t>(items.size() / 8));
     return make_list(std::move(items), left.list().kind);
   }
   if (op == BinaryOp::kMul) return multiply(render, left, right);

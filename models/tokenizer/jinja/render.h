@@ -13,10 +13,10 @@ namespace masbak::models::jinja {
 
 struct Limits {
   int64_t steps = 10'000'000;
-  int calls = 200;                  // macros that call macros
-  int nesting = 3000;               // of the evaluation in itself
-  size_t output_bytes = 64u << 20;  // of the output, and of any one text
-  size_t made_bytes = 1u << 30;     // of all texts made on the way
+  int calls = 200;     // macros that call macros
+  int nesting = 3000;  // of the evaluation in itself
+  size_t output_bytes = kLongestText;
+  size_t made_bytes = 1u << 30;  // of all texts made on the way
 };
 
 // Variables of one block. A scope that a macro was defined in lives as long as the rendering.
@@ -44,8 +44,8 @@ class Render {
   int line() const { return line_; }
 
   // For filters, methods and functions.
-  void spend(int64_t steps = 1);
-  void spend_bytes(size_t bytes);                          // work on a text, or its making
+  static void spend(int64_t steps = 1) { Work::spend(steps); }
+  static void spend_bytes(size_t bytes) { Work::spend_bytes(bytes); }
   Value make_text(std::string text, bool markup = false);  // counted
   Value call(const Value& callee, Arguments& arguments);
   Value attribute(const Value& object, const std::string& name);  // object.name
@@ -110,7 +110,6 @@ class Render {
   Output* output_ = &root_output_;
   std::vector<std::pair<size_t, size_t>> generation_;
   Limits limits_;
-  int64_t steps_ = 0;
   size_t made_bytes_ = 0;
   int nesting_ = 0, calls_ = 0, line_ = 1;
 };

@@ -91,6 +91,7 @@ Value split_method(Render& render, const Value& self, Arguments& arguments) {
     split_spaces(text, most, kRight, parts);
   } else {
     if (separator->empty()) fail("empty separator");
+    Work::spend_search(text.size(), separator->size());
     while (true) {
       size_t found = most-- == 0 ? std::string_view::npos : kRight ? text.rfind(*separator) : text.find(*separator);
       if (found == std::string_view::npos) break;
@@ -100,7 +101,6 @@ Value split_method(Render& render, const Value& self, Arguments& arguments) {
     parts.push_back(text);
   }
   if (kRight) std::reverse(parts.begin(), parts.end());
-  render.spend(static_cast<int64_t>(parts.size() / 4));
   Items items;
   for (std::string_view part : parts) items.push_back(like(render, self, std::string(part)));
   return make_list(std::move(items));
@@ -171,6 +171,7 @@ Value find_text(Render& render, const Value& self, Arguments& arguments) {
   int64_t first = 0;
   std::string_view text = window(self, arguments, first);
   const std::string& wanted = string_argument(arguments.positional[0], "find");
+  Work::spend_search(text.size(), wanted.size());
   size_t found = kRight ? text.rfind(wanted) : text.find(wanted);
   if (found != std::string_view::npos) {
     return Value::integer(first + static_cast<int64_t>(count_code_points(text.substr(0, found))));
@@ -185,6 +186,7 @@ Value count_text(Render& render, const Value& self, Arguments& arguments) {
   int64_t first = 0, count = 0;
   std::string_view text = window(self, arguments, first);
   const std::string& wanted = string_argument(arguments.positional[0], "count");
+  Work::spend_search(text.size(), wanted.size());
   if (wanted.empty()) return Value::integer(static_cast<int64_t>(count_code_points(text)) + 1);
   for (size_t at = text.find(wanted); at != std::string_view::npos; at = text.find(wanted, at + wanted.size())) ++count;
   return Value::integer(count);
@@ -196,7 +198,7 @@ Value replace_method(Render& render, const Value& self, Arguments& arguments) {
     fail("replace expected at least 2 arguments, got " + std::to_string(arguments.positional.size()));
   const Value* count = arguments.find(2, "count");
   return like(render, self,
-              replace(render, self.text(), string_argument(arguments.positional[0], "replace"),
+              replace(self.text(), string_argument(arguments.positional[0], "replace"),
                       string_argument(arguments.positional[1], "replace"),
                       count == nullptr ? -1 : integer_argument(*count, "replace")));
 }
@@ -212,7 +214,7 @@ Value join_method(Render& render, const Value& self, Arguments& arguments) {
     if (index++ > 0) out += self.text();
     out += item.text();
     render.spend();
-    if (out.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
+    check_size(out);
   }
   return like(render, self, std::move(out));
 }
@@ -269,7 +271,7 @@ Value pad_method(Render& render, const Value& self, Arguments& arguments) {
   std::string fill = arguments.positional.size() > 1 ? string_argument(arguments.positional[1], "center") : " ";
   if (count_code_points(fill) != 1) fail("The fill character must be exactly one character long");
   if (missing <= 0) return self;
-  if (static_cast<size_t>(missing) > Limits().output_bytes / 4) throw LimitError{"a text grew past 64 MiB"};
+  if (static_cast<size_t>(missing) > kLongestText / 4) throw LimitError{"a text grew past 64 MiB"};
   int64_t width = missing + length(self);
   int64_t left = kAlign == '<' ? 0 : kAlign == '>' ? missing : missing / 2 + (missing & width & 1);
   std::string out;
@@ -283,7 +285,7 @@ Value zfill(Render& render, const Value& self, Arguments& arguments) {
   if (arguments.positional.size() != 1) fail("zfill() takes exactly one argument");
   int64_t missing = integer_argument(arguments.positional[0], "zfill") - length(self);
   if (missing <= 0) return self;
-  if (static_cast<size_t>(missing) > Limits().output_bytes / 4) throw LimitError{"a text grew past 64 MiB"};
+  if (static_cast<size_t>(missing) > kLongestText / 4) throw LimitError{"a text grew past 64 MiB"};
   const std::string& text = self.text();
   size_t sign = !text.empty() && (text[0] == '-' || text[0] == '+');
   return like(render, self, text.substr(0, sign) + std::string(static_cast<size_t>(missing), '0') + text.substr(sign));
@@ -295,6 +297,7 @@ Value partition(Render& render, const Value& self, Arguments& arguments) {
   const std::string& separator = string_argument(arguments.positional[0], "partition");
   if (separator.empty()) fail("empty separator");
   const std::string& text = self.text();
+  Work::spend_search(text.size(), separator.size());
   size_t at = kRight ? text.rfind(separator) : text.find(separator);
   Items items;
   if (at == std::string::npos) {
@@ -328,7 +331,7 @@ Value expand_tabs(Render& render, const Value& self, Arguments& arguments) {
     int64_t spaces = point == '\t' && step > 0 ? step - column % step : 0;
     out += point == '\t' ? std::string(static_cast<size_t>(spaces), ' ') : text.substr(begin, at - begin);
     column = point == '\n' || point == '\r' ? 0 : column + (point == '\t' ? spaces : 1);
-    if (out.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
+    check_size(out);
   }
   return like(render, self, std::move(out));
 }

@@ -11,7 +11,7 @@ namespace masbak::models::jinja {
 // str.strip: the characters of `characters` (white space if null) off the ends.
 std::string_view strip(std::string_view text, const std::string* characters, bool left, bool right);
 // str.replace; `count` < 0: all.
-std::string replace(Render& render, std::string_view text, std::string_view old, std::string_view now, int64_t count);
+std::string replace(std::string_view text, std::string_view old, std::string_view now, int64_t count);
 std::string capitalize(std::string_view text);
 std::string title_case(std::string_view text);
 bool all_lower(std::string_view text);  // str.islower

@@ -6,6 +6,7 @@
 namespace masbak::models::jinja {
 
 std::string_view strip(std::string_view text, const std::string* characters, bool left, bool right) {
+  Work::spend_search(text.size(), characters == nullptr ? 0 : characters->size());
   auto unwanted = [&](std::string_view letter, char32_t point) {
     return characters == nullptr ? is_python_space(point) : characters->find(letter) != std::string::npos;
   };
@@ -24,12 +25,12 @@ std::string_view strip(std::string_view text, const std::string* characters, boo
   return text;
 }
 
-std::string replace(Render& render, std::string_view text, std::string_view old, std::string_view now, int64_t count) {
-  render.spend_bytes(text.size());
+std::string replace(std::string_view text, std::string_view old, std::string_view now, int64_t count) {
+  Work::spend_search(text.size(), old.size());
   std::string out;
   auto grow = [&](std::string_view part) {
     out += part;
-    if (out.size() > Limits().output_bytes) throw LimitError{"a text grew past 64 MiB"};
+    check_size(out);
   };
   size_t at = 0;
   if (old.empty()) {  // between all characters

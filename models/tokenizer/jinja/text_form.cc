@@ -119,7 +119,7 @@ std::string double_repr(double value) {
 
 void append_repr(std::string& out, const Value& value, int depth) {
   if (depth > kDeepestValue) throw LimitError{"a value nests more than " + std::to_string(kDeepestValue) + " deep"};
-  if (out.size() > (64u << 20)) throw LimitError{"a text grew past 64 MiB"};
+  check_size(out);
   switch (value.type()) {
     case Value::Type::kUndefined: out += "Undefined"; break;
     case Value::Type::kNone: out += "None"; break;

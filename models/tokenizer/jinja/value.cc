@@ -22,7 +22,25 @@ int depth_of(const Value& value) {
 
 std::string unhashable(const Value& key) { return "unhashable type: '" + type_name(key) + "'"; }
 
+thread_local Work* current_work = nullptr;
+
 }  // namespace
+
+Work::Work(int64_t most) : most_(most), outer_(current_work) { current_work = this; }
+
+Work::~Work() { current_work = outer_; }
+
+void Work::spend(int64_t steps) {
+  if (current_work == nullptr) return;
+  current_work->steps_ += steps;
+  if (current_work->steps_ > current_work->most_) {
+    throw LimitError{"it takes more than " + std::to_string(current_work->most_) + " steps"};
+  }
+}
+
+void Work::spend_bytes(size_t bytes) { spend(static_cast<int64_t>(bytes / 1024)); }
+
+void Work::spend_search(size_t text, size_t wanted) { spend(static_cast<int64_t>(text / 1024 * (1 + wanted / 16))); }
 
 void fail(const std::string& message) { throw TemplateError{message}; }
 
@@ -109,6 +127,7 @@ void Arguments::check(const char* callee, size_t count, std::initializer_list<st
 }
 
 Value make_list(Items items, List::Kind kind) {
+  Work::spend(static_cast<int64_t>(items.size()));
   auto list = std::make_shared<List>();
   list->kind = kind;
   for (const Value& item : items) list->depth = std::max(list->depth, depth_of(item) + 1);
@@ -118,6 +137,7 @@ Value make_list(Items items, List::Kind kind) {
 }
 
 Value make_dict(std::vector<std::pair<Value, Value>> items) {
+  Work::spend(static_cast<int64_t>(items.size()));
   auto dict = std::make_shared<Dict>();
   dict->items.reserve(items.size());
   bool indexed = items.size() > kIndexFrom;
@@ -196,11 +216,13 @@ Items iterate(const Value& value) {
         if (list.used) return {};
         list.used = true;
       }
+      Work::spend(static_cast<int64_t>(list.items.size() / 8));
       return list.items;
     }
     case Value::Type::kString: {
       Items items;
       const std::string& text = value.text();
+      Work::spend(static_cast<int64_t>(text.size()));
       for (size_t at = 0; at < text.size();) {
         size_t begin = at;
         next_code_point(text, at);
@@ -210,6 +232,7 @@ Items iterate(const Value& value) {
     }
     case Value::Type::kDict: {
       Items items;
+      Work::spend(static_cast<int64_t>(value.dict().items.size() / 8));
       for (const auto& [key, ignored] : value.dict().items) items.push_back(key);
       return items;
     }
@@ -220,7 +243,9 @@ Items iterate(const Value& value) {
 int64_t length(const Value& value) {
   switch (value.type()) {
     case Value::Type::kUndefined: return 0;
-    case Value::Type::kString: return static_cast<int64_t>(count_code_points(value.text()));
+    case Value::Type::kString:
+      Work::spend_bytes(value.text().size());
+      return static_cast<int64_t>(count_code_points(value.text()));
     case Value::Type::kDict: return static_cast<int64_t>(value.dict().items.size());
     case Value::Type::kList:
       if (value.list().kind != List::Kind::kGenerator) return static_cast<int64_t>(value.list().items.size());

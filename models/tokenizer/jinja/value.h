@@ -27,6 +27,30 @@ struct LimitError {
 
 constexpr int kDeepestValue = 200;
 
+// Counts the work of the rendering that runs on this thread, since a template is foreign code. Everything
+// whose cost grows with a value says here what it cost. Outside of a rendering nothing is counted.
+class Work {
+ public:
+  explicit Work(int64_t most);
+  ~Work();
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  static void spend(int64_t steps = 1);                  // LimitError past the limit
+  static void spend_bytes(size_t bytes);                 // a pass over a text
+  static void spend_search(size_t text, size_t wanted);  // looking for a text in a text
+
+ private:
+  int64_t steps_ = 0, most_;
+  Work* outer_;
+};
+
+constexpr size_t kLongestText = 64u << 20;
+// LimitError for a text past kLongestText.
+inline void check_size(const std::string& text) {
+  if (text.size() > kLongestText) throw LimitError{"a text grew past 64 MiB"};
+}
+
 class Value;
 using Items = std::vector<Value>;
 

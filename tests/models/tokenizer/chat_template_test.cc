@@ -74,6 +74,12 @@ TEST(ChatTemplate, StopsAtItsLimits) {
       "{{ 'a'.replace('', 'x' * 60000000) }}",
       "{% set ns = namespace() %}{% set ns.me = [ns] %}{{ ns }}",
       "{{ '%99999999d' % 1 }}",
+      "{% set ns = namespace(l=[], m=[]) %}{% for i in range(150) %}{% set ns.l = [ns.l, ns.l] %}"
+      "{% set ns.m = [ns.m, ns.m] %}{% endfor %}{{ ns.l == ns.m }}",
+      "{% set big = range(100000) %}{% for i in big %}{% for j in big %}{% break %}{% endfor %}{% endfor %}",
+      "{% set s = 'a' * 30000000 %}{% for i in range(1000) %}{{ s.find('a' * 10000000 ~ 'b') }}{% endfor %}",
+      "{{ ('{0}' * 1000).format('x' * 1000000) }}",
+      "{% set s = 'x' * 60000000 %}{{ (s ~ s ~ s ~ s)|length }}",
       "{{ 'x'.center(99999999999) }}",
   };
   for (const char* source : kHostile) {
