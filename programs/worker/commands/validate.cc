@@ -69,9 +69,10 @@ class Validation {
       vocabulary_ = found.vocabulary;
       report_["model"] = {{"family", found.family}, {"parameters", found.parameters}, {"digest", found.digest}};
       if (run_->training.max_length > found.max_positions) {
-        base::fail_input("expected at most the model's " + std::to_string(found.max_positions) + " positions, found " +
-                             std::to_string(run_->training.max_length),
-                         {file_.string(), 0, "training.max_length"});
+        add(base::Error(base::Code::kInvalidArgument,
+                        "expected at most the model's " + std::to_string(found.max_positions) + " positions, found " +
+                            std::to_string(run_->training.max_length),
+                        {file_.string(), 0, "training.max_length"}));
       }
     });
     if (!whole) return;
