@@ -104,7 +104,8 @@ TEST_F(Evaluate, TheLossIsThatOfTheLogits) {
 TEST_F(Evaluate, AnAdapterChangesTheLossAndIsNamedByDigest) {
   write("rows.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"A?\"}, "
                       "{\"role\": \"assistant\", \"content\": \"b\"}]}\n");
-  write("run.yaml", "model: model\ndataset: {train: rows.jsonl}\nadapter: {r: 4, target_modules: [attention, experts]}\n"
+  write("run.yaml", "model: model\ndataset: {train: rows.jsonl}\n"
+                    "adapter: {r: 4, target_modules: [attention, experts]}\n"
                     "training: {learning_rate: 0.01, max_length: 64, max_steps: 5, dtype: float32}\n");
   ASSERT_EQ(evaluate("loss.yaml").exit.status, 0);
   const Json before = base::read_json(report_file());

@@ -16,9 +16,8 @@ namespace {
 using ::testing::HasSubstr;
 
 std::string row(const std::string& question, const std::string& answer) {
-  return base::Json{{"messages", {{{"role", "user"}, {"content", question}}, {{"role", "assistant"}, {"content", answer}}}}}
-             .dump() +
-         "\n";
+  const base::Json messages{{{"role", "user"}, {"content", question}}, {{"role", "assistant"}, {"content", answer}}};
+  return base::Json{{"messages", messages}}.dump() + "\n";
 }
 
 class Validate : public ::testing::Test {

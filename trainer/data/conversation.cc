@@ -25,7 +25,8 @@ std::string optional_text(const Json& row, const std::string& key) {
 }
 
 void require_answer(const Json& messages, const std::string& field) {
-  const bool any = std::any_of(messages.begin(), messages.end(), [](const Json& m) { return m["role"] == "assistant"; });
+  const auto answers = [](const Json& message) { return message["role"] == "assistant"; };
+  const bool any = std::any_of(messages.begin(), messages.end(), answers);
   if (!any) base::fail_input("expected at least one assistant message, found none: nothing to learn", {.field = field});
 }
 
@@ -146,7 +147,8 @@ Conversation read_preference(const Json& row) {
   require_answer(result.chosen, "chosen");
   require_answer(result.rejected, "rejected");
   if (result.chosen == result.rejected) {
-    base::fail_input("expected two different answers, found the same one in chosen and rejected", {.field = "rejected"});
+    base::fail_input("expected two different answers, found the same one in chosen and rejected",
+                     {.field = "rejected"});
   }
   return result;
 }

@@ -154,7 +154,9 @@ Json read_tools(const Json& row) {
     const std::string text = tools.get<std::string>();
     if (blank(text)) return nullptr;
     tools = Json::parse(text, nullptr, false);
-    if (tools.is_discarded()) base::fail_input("expected a list of tools, found text that is no JSON", {.field = "tools"});
+    if (tools.is_discarded()) {
+      base::fail_input("expected a list of tools, found text that is no JSON", {.field = "tools"});
+    }
   }
   if (!tools.is_array()) base::fail_input("expected a list of tools, found " + type_words(tools), {.field = "tools"});
   for (size_t i = 0; i < tools.size(); ++i) {

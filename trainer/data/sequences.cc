@@ -14,9 +14,10 @@ TokenSequence from_tokens(const Conversation& row, int64_t size) {
   for (const auto* list : {&row.ids, &row.labels}) {
     for (size_t i = 0; i < list->size(); ++i) {
       if ((*list)[i] < size) continue;
+      const std::string name = list == &row.ids ? "input_ids" : "labels";
       base::fail_input("expected an id below the vocabulary's size " + std::to_string(size) + ", found " +
                            std::to_string((*list)[i]),
-                       {.field = std::string(list == &row.ids ? "input_ids" : "labels") + "[" + std::to_string(i) + "]"});
+                       {.field = name + "[" + std::to_string(i) + "]"});
     }
   }
   return {row.ids, row.labels, row.line};
@@ -98,7 +99,8 @@ TokenSequence make_sequence(const Conversation& row, const models::Tokenizer& to
                             const models::ChatTemplate* chat_template, const DatasetOptions& options) {
   if (!row.chosen.is_null()) {
     throw base::Error(base::Code::kFailedPrecondition,
-                      "objective sft cannot learn from preference pairs; give alpaca, sharegpt, messages, text or tokens");
+                      "objective sft cannot learn from preference pairs; give alpaca, sharegpt, messages, text or "
+                      "tokens");
   }
   if (!row.ids.empty()) return from_tokens(row, static_cast<int64_t>(tokenizer.vocabulary_size()));
   if (!row.text.empty()) return from_text(row, tokenizer);

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 class SuiteFile : public ::testing::Test {
  protected:
-  void write(const std::string& name, const std::string& text) { base::write_file_durably(folder_.path() / name, text); }
+  void write(const std::string& name, const std::string& text) { base::write_file_durably(folder_ / name, text); }
   Suite read(const std::string& name = "s.yaml") { return Suite::read(folder_.path() / name); }
   base::Error refused(const std::string& suite, const std::string& questions) {
     write("s.yaml", suite);
@@ -34,7 +34,8 @@ class SuiteFile : public ::testing::Test {
 
 TEST_F(SuiteFile, ReadsQuestionsAndDigestsBothFiles) {
   write("s.yaml", suite_);
-  write("q.jsonl", "{\"question\": \"A?\", \"key\": \"1\"}\n{\"id\": \"b\", \"question\": \"B?\", \"key\": [\"2\", \"x\"]}\n");
+  write("q.jsonl", "{\"question\": \"A?\", \"key\": \"1\"}\n"
+                   "{\"id\": \"b\", \"question\": \"B?\", \"key\": [\"2\", \"x\"]}\n");
   const Suite suite = read();
   ASSERT_EQ(suite.questions.size(), 2u);
   EXPECT_EQ(suite.questions[0].id, "line-1");
@@ -59,7 +60,8 @@ TEST_F(SuiteFile, RefusesWithFileLineAndField) {
   EXPECT_EQ(error.where().field, "key");
   error = refused(suite_, good + "\n{\"question\": \" \", \"key\": \"1\"}\n");
   EXPECT_EQ(error.where().line, 3);
-  error = refused(suite_, "{\"id\": \"a\", \"question\": \"A?\", \"key\": \"1\"}\n{\"id\": \"a\", \"question\": \"B?\", \"key\": \"1\"}\n");
+  error = refused(suite_, "{\"id\": \"a\", \"question\": \"A?\", \"key\": \"1\"}\n"
+                          "{\"id\": \"a\", \"question\": \"B?\", \"key\": \"1\"}\n");
   EXPECT_EQ(error.where().field, "id");
   error = refused(suite_, "\n");
   EXPECT_NE(std::string(error.what()).find("expected questions"), std::string::npos);

@@ -77,7 +77,8 @@ TEST_F(DatasetFile, BadRowsAreProblemsWithTheirLine) {
 }
 
 TEST_F(DatasetFile, AnArrayIsReadElementByElement) {
-  const auto rows = read("\xef\xbb\xbf[\n  " + kGood + ",\n  {\"instruction\": \"],}\", \"output\": \"\\\"b\"},\n  {bad},\n" +
+  const auto rows = read("\xef\xbb\xbf[\n  " + kGood + ",\n" +
+                         "  {\"instruction\": \"],}\", \"output\": \"\\\"b\"},\n  {bad},\n" +
                          kGood + "\n]\n");
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[0].line, 2);

@@ -39,7 +39,8 @@ inline models::Tokenizer toy_tokenizer() {
     return Json{{"id", id},          {"content", content}, {"single_word", false}, {"lstrip", false},
                 {"rstrip", false}, {"normalized", false}, {"special", true}};
   };
-  const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  const Json byte_level{
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
   const Json tokenizer{
       {"version", "1.0"},
       {"truncation", nullptr},
