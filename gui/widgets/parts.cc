@@ -13,13 +13,6 @@ namespace masbak::gui {
 
 namespace {
 
-// The style sheet's padding of a cell, both sides, which Qt leaves out of its hint.
-constexpr int kCellPadding = 22;
-
-}  // namespace
-
-namespace {
-
 // Qt aligns a label by the direction of its own text; here a Latin name in an Arabic window stays on the window's side.
 class WindowSidedLabel : public QLabel {
  public:
@@ -167,7 +160,6 @@ void ResourceDelegate::paint(QPainter* painter, const QStyleOptionViewItem& opti
 
 QSize ResourceDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelIndex& index) const {
   QSize size = QStyledItemDelegate::sizeHint(option, index);
-  size.rwidth() += kCellPadding;
   size.rwidth() += index.data(kToneRole).isValid() ? 44 : 20;
   if (index.data(kProgressRole).isValid()) size.setWidth(std::max(size.width(), 150));
   return size;
