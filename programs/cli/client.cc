@@ -37,7 +37,8 @@ base::Where where_of(const grpc::Status& status) {
     if (!detail.UnpackTo(&info)) continue;
     const auto& metadata = info.metadata();
     if (const auto found = metadata.find("file"); found != metadata.end()) where.file = found->second;
-    if (const auto found = metadata.find("line"); found != metadata.end()) where.line = std::atoi(found->second.c_str());
+    if (const auto found = metadata.find("line"); found != metadata.end())
+      where.line = std::atoi(found->second.c_str());
     if (const auto found = metadata.find("field"); found != metadata.end()) where.field = found->second;
   }
   return where;
@@ -54,7 +55,8 @@ std::string how_to_start(const fs::path& data) {
 fs::path default_data_folder() {
   if (const std::string named = environment("MASBAK_DATA"); !named.empty()) return fs::absolute(named);
   const std::string home = environment("HOME");
-  if (home.empty()) base::fail_input("expected MASBAK_DATA or HOME in the environment, found neither: set one, or give --data");
+  if (home.empty())
+    base::fail_input("expected MASBAK_DATA or HOME in the environment, found neither: set one, or give --data");
   return fs::path(home) / ".local/share/masbak";
 }
 
@@ -106,7 +108,8 @@ void Client::fail(const grpc::Status& status) const {
     throw Error(code, "no Masbak answers at " + address_.endpoint + ": " + how_to_start(address_.data));
   }
   if (code == Code::kDeadlineExceeded && status.error_details().empty()) {
-    throw Error(code, "the control plane at " + address_.endpoint + " did not answer in time: look at its log, then repeat");
+    throw Error(code,
+                "the control plane at " + address_.endpoint + " did not answer in time: look at its log, then repeat");
   }
   if (code == Code::kUnauthenticated) {
     throw Error(code, status.error_message() + " (set MASBAK_TOKEN, or name the installation with --data)", where);

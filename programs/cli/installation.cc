@@ -27,7 +27,8 @@ Code code_of(const std::string& name) {
 std::optional<RunningProcess> find_process(const fs::path& run_file) {
   if (!fs::exists(run_file)) return std::nullopt;
   const base::Json json = base::read_json(run_file);
-  const RunningProcess process{.pid = json.at("pid").get<pid_t>(), .start_ticks = json.at("start_ticks").get<uint64_t>()};
+  const RunningProcess process{.pid = json.at("pid").get<pid_t>(),
+                               .start_ticks = json.at("start_ticks").get<uint64_t>()};
   if (!base::process_alive(process.pid, process.start_ticks)) return std::nullopt;
   return process;
 }

@@ -53,7 +53,8 @@ std::string model_id(std::string_view version) {
 std::string id_from_file(const std::string& file) {
   std::string id;
   // A folder's name, marked by '/' at its end, has no extension to leave out.
-  const std::string name = file.ends_with('/') ? file.substr(0, file.size() - 1) : std::filesystem::path(file).stem().string();
+  const std::string name =
+      file.ends_with('/') ? file.substr(0, file.size() - 1) : std::filesystem::path(file).stem().string();
   for (const unsigned char c : name) {
     const bool plain = c < 128 && (std::isalnum(c) || c == '-' || c == '_' || c == '.');
     id += plain ? static_cast<char>(std::tolower(c)) : '-';

@@ -59,7 +59,8 @@ void print_json(const google::protobuf::Message& message) {
   options.preserve_proto_field_names = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  if (!status.ok()) throw base::Error(base::Code::kInternal, "the answer cannot be written as JSON: " + status.ToString());
+  if (!status.ok())
+    throw base::Error(base::Code::kInternal, "the answer cannot be written as JSON: " + status.ToString());
   std::cout << text;
 }
 

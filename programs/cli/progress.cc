@@ -11,7 +11,7 @@
 namespace masbak::cli {
 namespace {
 
-constexpr size_t kRateWindow = 30;       // steps
+constexpr size_t kRateWindow = 30;           // steps
 constexpr double kSecondsBetweenLines = 10;  // where there is no terminal
 
 }  // namespace

@@ -80,8 +80,9 @@ void Supervisor::wait_for(const std::string& what, const std::function<void(cons
     if (node_.process) require_alive(node_);
     if (base::stop_requested()) throw Error(Code::kCancelled, "stopped before the installation was ready");
     if (Clock::now() > deadline) {
-      throw Error(Code::kDeadlineExceeded, "waited " + duration(static_cast<double>(options_.patience.count())) +
-                                               " for " + what + ": look at the logs, then start again",
+      throw Error(Code::kDeadlineExceeded,
+                  "waited " + duration(static_cast<double>(options_.patience.count())) + " for " + what +
+                      ": look at the logs, then start again",
                   {.file = (options_.installation.data / "log").string()});
     }
     waiting_for(what);
@@ -111,9 +112,9 @@ void Supervisor::start(const std::function<void(const std::string&)>& waiting_fo
   });
   // Should it have to be started again, then where its clients know it.
   control_.arguments.back() = endpoint();
-  node_.arguments = {"--control",  endpoint(), "--token-file", installation.token_file().string(),
-                     "--name",     options_.node, "--data", (installation.data / "node").string(),
-                     "--worker",   control_.arguments[3]};
+  node_.arguments = {"--control", endpoint(),           "--token-file", installation.token_file().string(),
+                     "--name",    options_.node,        "--data",       (installation.data / "node").string(),
+                     "--worker",  control_.arguments[3]};
   launch(node_);
   wait_for("the node " + options_.node, waiting_for, [&] { return is_ready(*client, options_.node, start_s); });
 }

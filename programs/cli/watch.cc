@@ -159,9 +159,10 @@ v1::Job watch_job(const Client& first, const std::string& name, const WatchOptio
       lost = Clock::now();
       view.note("the control plane went away after event " + std::to_string(last_seq) + "; waiting for it");
     } else if (Clock::now() - *lost > options.patience) {
-      throw Error(Code::kUnavailable, "the control plane at " + client->address().endpoint +
-                                          " stays away: the job goes on by itself; when it is back, repeat masbak job watch " +
-                                          short_name(name));
+      throw Error(Code::kUnavailable,
+                  "the control plane at " + client->address().endpoint +
+                      " stays away: the job goes on by itself; when it is back, repeat masbak job watch " +
+                      short_name(name));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
     client.emplace(reconnected(*client));

@@ -184,8 +184,9 @@ void ArtifactStore::stream(const std::string& digest, const std::function<void(s
   });
   const std::string found = hash.finish();
   if (found != digest) {
-    throw Error(Code::kDataLoss, "the artifact's bytes are damaged: expected " + digest + ", found " + found + " in " +
-                                     std::to_string(size) + " bytes: restore it from a backup, or put it again",
+    throw Error(Code::kDataLoss,
+                "the artifact's bytes are damaged: expected " + digest + ", found " + found + " in " +
+                    std::to_string(size) + " bytes: restore it from a backup, or put it again",
                 {.file = place.string()});
   }
 }

@@ -81,7 +81,8 @@ void gather(const fs::path& folder, const std::string& prefix, std::map<std::str
     if (name.starts_with('.')) continue;
     if (entry.is_directory()) {
       if (std::count(prefix.begin(), prefix.end(), '/') > 100) {
-        base::fail_input("the folders lie more than 100 deep, or a symbolic link leads back", {.file = folder.string()});
+        base::fail_input("the folders lie more than 100 deep, or a symbolic link leads back",
+                         {.file = folder.string()});
       }
       gather(entry.path(), prefix + name + "/", files);
     } else if (entry.is_regular_file()) {
@@ -221,9 +222,9 @@ class Unpacker {
       out.close();
       if (!out) base::fail_errno("unpacking", file.string());
     } else {
-      base::fail_input("the tar holds '" + name + "', which is no plain file or folder (type '" + std::string(1, type) +
-                           "')",
-                       {.file = tar_.path().string()});
+      base::fail_input(
+          "the tar holds '" + name + "', which is no plain file or folder (type '" + std::string(1, type) + "')",
+          {.file = tar_.path().string()});
     }
   }
 

@@ -47,9 +47,10 @@ fs::path find_programs(const fs::path& given) {
     }
   }
   if (versions.empty()) {
-    throw Error(Code::kNotFound,
-                "expected PostgreSQL's initdb and postgres in PATH or below /usr/lib/postgresql, found neither: install "
-                "it (Debian: postgresql), or give the address of a PostgreSQL server instead");
+    throw Error(
+        Code::kNotFound,
+        "expected PostgreSQL's initdb and postgres in PATH or below /usr/lib/postgresql, found neither: install "
+        "it (Debian: postgresql), or give the address of a PostgreSQL server instead");
   }
   return std::max_element(versions.begin(), versions.end())->second;
 }
@@ -183,7 +184,8 @@ void ensure_cluster(const Cluster& cluster, bool durable) {
     fs::remove_all(unfinished);
     std::string said = trimmed(output.err.empty() ? output.out : output.err);
     std::replace(said.begin(), said.end(), '\n', ' ');
-    throw Error(Code::kUnavailable, "PostgreSQL cannot be started: initdb ended with " + output.exit.describe() + ": " + said,
+    throw Error(Code::kUnavailable,
+                "PostgreSQL cannot be started: initdb ended with " + output.exit.describe() + ": " + said,
                 {.file = cluster.folder.string()});
   }
   fs::remove_all(cluster.folder);  // empty, or what an interrupted removal left: there was no PG_VERSION in it

@@ -231,8 +231,9 @@ void PostgresServer::State::stop(std::chrono::seconds grace) {
     if (wait_for_end(grace)) break;
   }
   if (alive()) {
-    throw Error(Code::kDeadlineExceeded, "the PostgreSQL server, process " + std::to_string(pid) +
-                                             ", does not end: look at its log, then end it by hand",
+    throw Error(Code::kDeadlineExceeded,
+                "the PostgreSQL server, process " + std::to_string(pid) +
+                    ", does not end: look at its log, then end it by hand",
                 {.file = cluster.log_file.string()});
   }
   pid = 0;

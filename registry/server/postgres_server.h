@@ -15,10 +15,11 @@ struct PostgresOptions {
   // if that user cannot reach the data folder (it is below /root), in /var/lib/masbak/postgres-DIGEST, where DIGEST
   // is of the data folder's path.
   std::filesystem::path data;
-  std::filesystem::path programs;  // folder of initdb and postgres; empty: PATH, then the newest /usr/lib/postgresql/*/bin
-  std::string user = "postgres";   // what the server runs as when we are root
+  std::filesystem::path
+      programs;  // folder of initdb and postgres; empty: PATH, then the newest /usr/lib/postgresql/*/bin
+  std::string user = "postgres";      // what the server runs as when we are root
   std::chrono::seconds patience{60};  // until it is ready
-  bool durable = true;             // false: fsync off, for tests only
+  bool durable = true;                // false: fsync off, for tests only
 };
 
 // Starting takes over a server of this cluster that still runs, and clears what a crash left behind. Not

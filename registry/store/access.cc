@@ -33,8 +33,7 @@ std::optional<User> Reader::find_user_of_token(const std::string& token_digest) 
 
 User Reader::get_user(const std::string& name) const {
   id_of("users", name);
-  const pqxx::result rows =
-      session().exec("SELECT *, micros(create_time) AS created FROM users WHERE name = $1", name);
+  const pqxx::result rows = session().exec("SELECT *, micros(create_time) AS created FROM users WHERE name = $1", name);
   if (rows.empty()) fail(base::Code::kNotFound, "there is no " + name);
   return parse_user(rows[0]);
 }

@@ -9,8 +9,7 @@ std::string described(const std::string& version) { return version.empty() ? "no
 
 // Where the alias points, "" if there is none. The model must be locked.
 std::string current_version(Session& session, const std::string& model, const std::string& alias) {
-  const pqxx::result rows =
-      session.exec("SELECT version FROM aliases WHERE model = $1 AND alias = $2", model, alias);
+  const pqxx::result rows = session.exec("SELECT version FROM aliases WHERE model = $1 AND alias = $2", model, alias);
   return rows.empty() ? "" : text(rows[0], "version");
 }
 
@@ -47,9 +46,9 @@ std::vector<AliasChange> Reader::alias_history(const std::string& model, const s
 AliasChange Writer::set_alias(const std::string& alias, const std::string& version,
                               const std::optional<std::string>& expected) {
   if (!is_id(alias) || parse_version_name("models/m@" + alias).alias.empty()) {
-    base::fail_input("expected an alias such as 'production' (a-z, 0-9, '-', '.', '_', and not a number), found '" +
-                         alias + "'",
-                     {.field = "alias"});
+    base::fail_input(
+        "expected an alias such as 'production' (a-z, 0-9, '-', '.', '_', and not a number), found '" + alias + "'",
+        {.field = "alias"});
   }
   const VersionName wanted = parse_version_name(version, "version");
   lock_model(wanted.model);
@@ -86,10 +85,8 @@ std::vector<Approval> Reader::approvals(const std::string& version) const {
   std::vector<Approval> found;
   for (const pqxx::row& row :
        session().exec("SELECT *, micros(time) AS at FROM approvals WHERE version = $1 ORDER BY time, actor", name)) {
-    found.push_back({.version = name,
-                     .actor = text(row, "actor"),
-                     .comment = text(row, "comment"),
-                     .time = instant(row, "at")});
+    found.push_back(
+        {.version = name, .actor = text(row, "actor"), .comment = text(row, "comment"), .time = instant(row, "at")});
   }
   return found;
 }

@@ -80,7 +80,8 @@ void Writer::delete_dataset(const std::string& name, const std::string& etag) {
          name + " cannot go: " + text(versions[0], "name") + " was trained on it, and a version keeps its data");
   }
   const pqxx::result jobs = session().exec(
-      "SELECT name FROM jobs WHERE state IN ('QUEUED', 'RUNNING') AND (dataset = $1 OR eval_dataset = $1) LIMIT 1", name);
+      "SELECT name FROM jobs WHERE state IN ('QUEUED', 'RUNNING') AND (dataset = $1 OR eval_dataset = $1) LIMIT 1",
+      name);
   if (!jobs.empty()) {
     fail(base::Code::kFailedPrecondition,
          name + " cannot go while " + text(jobs[0], "name") + " uses it: cancel the job or wait for its end");
@@ -92,7 +93,8 @@ void Writer::delete_dataset(const std::string& name, const std::string& etag) {
 BaseModel Reader::get_base_model(const std::string& name) const {
   id_of("baseModels", name);
   const pqxx::result rows = session().exec(std::string(kSelectBaseModel) + "name = $1", name);
-  if (rows.empty()) fail(base::Code::kNotFound, "there is no " + name + ": list the base models to see which there are");
+  if (rows.empty())
+    fail(base::Code::kNotFound, "there is no " + name + ": list the base models to see which there are");
   return parse_base_model(rows[0]);
 }
 

@@ -141,9 +141,9 @@ Deployment Writer::deploy(const DeployRequest& request) {
   id_of("deployments", request.name);
   DeployRequest resolved = request;
   resolved.version = get_version(request.version).name;
-  const pqxx::result added = session().exec(
-      "INSERT INTO deployments (name, creator) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1", request.name,
-      session().actor());
+  const pqxx::result added =
+      session().exec("INSERT INTO deployments (name, creator) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1",
+                     request.name, session().actor());
   const Head head = lock_head(session(), request.name);
   require_alive(request.name, head);
   if (added.empty()) {
@@ -200,8 +200,9 @@ void Writer::remove_deployment(const std::string& name) {
   const std::vector<Revision> open = open_revisions(name);
   if (!head.deleted || !open.empty()) {
     fail(base::Code::kFailedPrecondition,
-         name + (head.deleted ? " still has revision " + std::to_string(open.front().generation) + " that has not stopped"
-                              : std::string(" was not deleted")));
+         name + (head.deleted
+                     ? " still has revision " + std::to_string(open.front().generation) + " that has not stopped"
+                     : std::string(" was not deleted")));
   }
   session().exec("DELETE FROM deployments WHERE name = $1", name);
   session().record("deployment.remove", name);
@@ -231,8 +232,8 @@ Revision Writer::observe_revision(const std::string& deployment, int64_t generat
   }
   if (before.state == state && before.endpoint == endpoint && before.error == error) return before;
   session().exec(
-      "UPDATE revisions SET state = $2, endpoint = $3, error = $4, update_time = now() WHERE generation = $1", generation,
-      std::string(revision_state_name(state)), endpoint, error);
+      "UPDATE revisions SET state = $2, endpoint = $3, error = $4, update_time = now() WHERE generation = $1",
+      generation, std::string(revision_state_name(state)), endpoint, error);
   if (state == RevisionState::kReady && head.active != generation && before.wanted &&
       (head.target == generation || head.active == 0)) {
     const bool other = !head.last_active_version.empty() && head.last_active_version != before.version;
@@ -244,8 +245,8 @@ Revision Writer::observe_revision(const std::string& deployment, int64_t generat
   } else if (state != RevisionState::kReady && head.active == generation) {
     session().exec("UPDATE deployments SET active = 0, update_time = now() WHERE name = $1", deployment);
   }
-  if (before.state != state && (state == RevisionState::kReady || state == RevisionState::kFailed ||
-                                state == RevisionState::kStopped)) {
+  if (before.state != state &&
+      (state == RevisionState::kReady || state == RevisionState::kFailed || state == RevisionState::kStopped)) {
     const char* action = state == RevisionState::kReady    ? "deployment.ready"
                          : state == RevisionState::kFailed ? "deployment.fail"
                                                            : "deployment.stop";

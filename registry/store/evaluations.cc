@@ -75,10 +75,10 @@ Report Reader::get_report(const std::string& name) const {
 
 std::optional<Report> Reader::find_report(const std::string& base_digest, const std::string& adapter_digest,
                                           const std::string& suite_digest) const {
-  const pqxx::result rows = session().exec(
-      std::string(kSelectReport) +
-          "base_digest = $1 AND adapter_digest = $2 AND suite_digest = $3 ORDER BY number DESC LIMIT 1",
-      base_digest, adapter_digest, suite_digest);
+  const pqxx::result rows =
+      session().exec(std::string(kSelectReport) +
+                         "base_digest = $1 AND adapter_digest = $2 AND suite_digest = $3 ORDER BY number DESC LIMIT 1",
+                     base_digest, adapter_digest, suite_digest);
   if (rows.empty()) return std::nullopt;
   return parse_report(rows[0]);
 }
@@ -88,10 +88,10 @@ Page<Report> Reader::list_reports(const std::string& version, const PageRequest&
     return read_page<Report>(session(), "reports", page, std::string(kSelectReport) + "{page}", "number", parse_report);
   }
   const Version judged = get_version(version);
-  return read_page<Report>(session(), "reports of " + judged.name, page,
-                           std::string(kSelectReport) +
-                               "{page} AND (version = $3 OR (adapter_digest = '' AND base_digest = $4))",
-                           "number", parse_report, judged.name, judged.base_digest);
+  return read_page<Report>(
+      session(), "reports of " + judged.name, page,
+      std::string(kSelectReport) + "{page} AND (version = $3 OR (adapter_digest = '' AND base_digest = $4))", "number",
+      parse_report, judged.name, judged.base_digest);
 }
 
 std::vector<Report> Reader::latest_reports(const std::string& version, bool of_base) const {
@@ -118,8 +118,9 @@ Report Writer::create_report(const Report& report) {
       report.version, report.base_model, report.base_digest, report.adapter_digest, report.suite, report.suite_digest,
       report.digest, to_json(report.metrics), report.json, report.job);
   if (added.empty()) {
-    return parse_report(session().exec(std::string(kSelectReport) + "digest = $1 AND version = $2 AND suite_digest = $3",
-                                       report.digest, report.version, report.suite_digest)[0]);
+    return parse_report(
+        session().exec(std::string(kSelectReport) + "digest = $1 AND version = $2 AND suite_digest = $3", report.digest,
+                       report.version, report.suite_digest)[0]);
   }
   const std::string name = text(added[0], "name");
   session().record("report.create", name,

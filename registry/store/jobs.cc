@@ -93,9 +93,9 @@ std::vector<Job> Reader::jobs_in(const std::vector<JobState>& states) const {
 
 std::vector<JobEvent> Reader::job_events(const std::string& job, int64_t after_seq, int limit) const {
   std::vector<JobEvent> events;
-  for (const pqxx::row& row : session().exec(
-           "SELECT seq, type, json FROM job_events WHERE job = $1 AND seq > $2 ORDER BY seq LIMIT $3", job, after_seq,
-           limit)) {
+  for (const pqxx::row& row :
+       session().exec("SELECT seq, type, json FROM job_events WHERE job = $1 AND seq > $2 ORDER BY seq LIMIT $3", job,
+                      after_seq, limit)) {
     events.push_back({.seq = whole(row, "seq"), .type = text(row, "type"), .json = text(row, "json")});
   }
   if (events.empty()) get_job(job);
@@ -140,8 +140,8 @@ Job Writer::update_job(const std::string& name, const JobUpdate& update) {
       "end_time = CASE WHEN $9 AND $10 THEN now() ELSE end_time END WHERE name = $1",
       name, std::string(job_state_name(state)), update.cancel_requested.value_or(job.cancel_requested),
       update.node.value_or(job.node), to_valid_text(update.error.value_or(job.error)),
-      update.version.value_or(job.version), to_valid_text(update.log_tail.value_or(job.log_tail)),
-      to_json(job.outputs), state != before, job_has_ended(state));
+      update.version.value_or(job.version), to_valid_text(update.log_tail.value_or(job.log_tail)), to_json(job.outputs),
+      state != before, job_has_ended(state));
   const Job after = get_job(name);
   if (state != before) {
     base::Json detail = base::Json::object();

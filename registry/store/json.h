@@ -13,7 +13,9 @@ namespace masbak::registry {
 inline std::string to_json(const std::map<std::string, std::string>& map) { return base::Json(map).dump(); }
 
 // JSON has no NaN and no infinity: a number that is none becomes null, and NaN again when read.
-inline base::Json number_to_json(double value) { return std::isfinite(value) ? base::Json(value) : base::Json(nullptr); }
+inline base::Json number_to_json(double value) {
+  return std::isfinite(value) ? base::Json(value) : base::Json(nullptr);
+}
 inline double number_from_json(const base::Json& json) {
   return json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
 }

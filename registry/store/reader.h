@@ -83,7 +83,7 @@ class Reader {
   // The user of a valid token, by base::digest_bytes(token); nothing if it is unknown, revoked or expired.
   std::optional<User> find_user_of_token(const std::string& token_digest) const;
   User get_user(const std::string& name) const;
-  std::vector<User> all_users() const;                       // by name
+  std::vector<User> all_users() const;                          // by name
   std::vector<Token> tokens_of(const std::string& user) const;  // valid ones, oldest first
 
   // Newest first; of one resource, or of all with an empty one.

@@ -98,8 +98,9 @@ int64_t open_page_token(const std::string& key, const std::string& list, const s
     const bool whole_number = fault == std::errc() && end == digits.data() + digits.size();
     if (whole_number && seal(key, list, digits) == token.substr(0, kSealSize)) return number;
   }
-  base::fail_input("the page token is not one of this list: start again without one, with the same filter for every page",
-                   {.field = "page_token"});
+  base::fail_input(
+      "the page token is not one of this list: start again without one, with the same filter for every page",
+      {.field = "page_token"});
 }
 
 int page_size(const PageRequest& page) {

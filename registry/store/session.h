@@ -47,8 +47,7 @@ class Session {
   };
   static void check_text(std::string_view text);
   template <typename T>
-    requires(!std::is_convertible_v<const T&, std::string_view>)
-  static void check_text(const T&) {}
+  requires(!std::is_convertible_v<const T&, std::string_view>) static void check_text(const T&) {}
 
   pqxx::transaction_base& transaction_;
   const std::string& page_key_;

@@ -55,8 +55,7 @@ bool is_lost(const pqxx::sql_error& fault) {
 }  // namespace
 
 struct Store::State {
-  explicit State(const StoreOptions& options)
-      : options(options), pool(options.url, std::max(1, options.connections)) {}
+  explicit State(const StoreOptions& options) : options(options), pool(options.url, std::max(1, options.connections)) {}
 
   StoreOptions options;
   ConnectionPool pool;
@@ -85,8 +84,8 @@ struct Store::State {
         return;
       } catch (const pqxx::transaction_rollback& fault) {
         if (++conflicts > kMostConflicts) {
-          throw base::Error(base::Code::kAborted, "too many others change the same at once: repeat later: " +
-                                                      one_line(fault.what()));
+          throw base::Error(base::Code::kAborted,
+                            "too many others change the same at once: repeat later: " + one_line(fault.what()));
         }
         back_off(conflicts, deadline);
       } catch (const pqxx::sql_error& fault) {

@@ -21,7 +21,7 @@
 namespace masbak::registry {
 
 struct StoreOptions {
-  std::string url;  // libpq's: "postgresql:///masbak?host=/run/x" or "host=/run/x dbname=masbak user=masbak"
+  std::string url;      // libpq's: "postgresql:///masbak?host=/run/x" or "host=/run/x dbname=masbak user=masbak"
   int connections = 8;  // at most this many at once; a caller beyond waits
   bool migrate = true;  // bring an older schema up to this program's; false: FAILED_PRECONDITION if it is older
   // How long a lost connection is tried again before UNAVAILABLE, in all, for one call.

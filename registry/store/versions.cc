@@ -41,13 +41,15 @@ Version parse_version(const pqxx::row& row) {
                   .eval_loss = real(row, "eval_loss"),
                   .eval_loss_before = real(row, "eval_loss_before"),
                   .aliases = strings(text(row, "alias_list")),
-                  .gate_state = row["passed"].is_null() ? "none" : truth(row, "passed") ? "passed" : "failed",
+                  .gate_state = row["passed"].is_null() ? "none"
+                                : truth(row, "passed")  ? "passed"
+                                                        : "failed",
                   .gate_summary = text(row, "summary"),
                   .approvals = strings(text(row, "approval_list")),
                   .create_time = instant(row, "created"),
                   .creator = text(row, "creator")};
-  version.etag = make_etag({version.name, text(row, "alias_list"), text(row, "approval_list"), version.gate_state,
-                            version.gate_summary});
+  version.etag = make_etag(
+      {version.name, text(row, "alias_list"), text(row, "approval_list"), version.gate_state, version.gate_summary});
   return version;
 }
 
@@ -90,9 +92,9 @@ Version Reader::get_version(const std::string& name) const {
   const pqxx::result rows =
       wanted.alias.empty()
           ? session().exec(std::string(kSelectVersion) + "v.name = $1", wanted.text())
-          : session().exec(std::string(kSelectVersion) +
-                               "v.name = (SELECT version FROM aliases WHERE model = $1 AND alias = $2)",
-                           wanted.model, wanted.alias);
+          : session().exec(
+                std::string(kSelectVersion) + "v.name = (SELECT version FROM aliases WHERE model = $1 AND alias = $2)",
+                wanted.model, wanted.alias);
   if (rows.empty()) fail_no_version(*this, wanted);
   return parse_version(rows[0]);
 }
@@ -103,8 +105,8 @@ Page<Version> Reader::list_versions(const std::string& model, const PageRequest&
                               parse_version);
   }
   get_model(model);
-  return read_page<Version>(session(), "versions of " + model, page, std::string(kSelectVersion) + "{page} AND v.model = $3",
-                            "v.number", parse_version, model);
+  return read_page<Version>(session(), "versions of " + model, page,
+                            std::string(kSelectVersion) + "{page} AND v.model = $3", "v.number", parse_version, model);
 }
 
 void Writer::lock_model(const std::string& model) {
@@ -127,7 +129,8 @@ Version Writer::create_version(const Version& version) {
     if (!made.empty()) {
       const Version there = get_version(text(made[0], "name"));
       if (same_content(there, version)) return there;
-      fail(base::Code::kAlreadyExists, version.job + " made " + there.name + ", with other digests: a job makes one version");
+      fail(base::Code::kAlreadyExists,
+           version.job + " made " + there.name + ", with other digests: a job makes one version");
     }
   }
   const int number = session()

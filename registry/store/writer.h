@@ -90,8 +90,8 @@ class Writer : public Reader {
   // Creates the user or changes its role.
   User put_user(const std::string& name, const std::string& role);  // "user.put"
   // ALREADY_EXISTS if the digest is there.
-  Token create_token(const Token& token);                // "token.create"
-  void revoke_token(const std::string& token_digest);    // "token.revoke"
+  Token create_token(const Token& token);              // "token.create"
+  void revoke_token(const std::string& token_digest);  // "token.revoke"
 
   // A record of its own, for what is decided outside the registry (a refused promotion, a question asked).
   void audit(const std::string& action, const std::string& resource, const std::string& detail_json = "{}");

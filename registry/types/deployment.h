@@ -39,8 +39,8 @@ struct Revision {
 };
 
 struct Deployment {
-  std::string name;              // "deployments/pump-assistant"
-  std::string previous_version;  // where a rollback leads; empty: none
+  std::string name;                // "deployments/pump-assistant"
+  std::string previous_version;    // where a rollback leads; empty: none
   bool deleted = false;            // desired: all revisions end, then remove_deployment
   Revision target;                 // what is to serve: the latest generation
   std::optional<Revision> active;  // what answers now: the target, or the one before until the target is READY

@@ -41,9 +41,9 @@ struct Job {
 
   // Changed by update_job and append_job_events only:
   JobState state = JobState::kQueued;
-  bool cancel_requested = false;  // a running job that is being stopped
-  std::string node;               // "nodes/local", once it runs
-  std::string error;              // the reason, if FAILED
+  bool cancel_requested = false;               // a running job that is being stopped
+  std::string node;                            // "nodes/local", once it runs
+  std::string error;                           // the reason, if FAILED
   std::map<std::string, std::string> outputs;  // "adapter", "result.json", "log", … -> artifact digest
   std::string log_tail;
   int64_t last_seq = 0;

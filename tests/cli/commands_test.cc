@@ -14,14 +14,44 @@ using ::testing::StartsWith;
 
 const std::filesystem::path kNowhere = "/tmp/masbak-no-such-folder";
 
-
 TEST(CommandsTest, EveryCommandHasHelpWithAnExampleOfItself) {
-  const std::vector<std::string> commands = {
-      "up", "down", "status", "doctor", "dataset add", "dataset list", "dataset show", "dataset scan", "dataset remove",
-      "model add", "model list", "model show", "job submit", "job list", "job show", "job watch", "job logs",
-      "job cancel", "version list", "version show", "version verify", "approve", "promote", "gate run", "gate show",
-      "deploy", "deployment list", "deployment show", "deployment rollback", "deployment remove", "node list",
-      "node drain", "node resume", "ask", "audit list", "audit verify", "completion"};
+  const std::vector<std::string> commands = {"up",
+                                             "down",
+                                             "status",
+                                             "doctor",
+                                             "dataset add",
+                                             "dataset list",
+                                             "dataset show",
+                                             "dataset scan",
+                                             "dataset remove",
+                                             "model add",
+                                             "model list",
+                                             "model show",
+                                             "job submit",
+                                             "job list",
+                                             "job show",
+                                             "job watch",
+                                             "job logs",
+                                             "job cancel",
+                                             "version list",
+                                             "version show",
+                                             "version verify",
+                                             "approve",
+                                             "promote",
+                                             "gate run",
+                                             "gate show",
+                                             "deploy",
+                                             "deployment list",
+                                             "deployment show",
+                                             "deployment rollback",
+                                             "deployment remove",
+                                             "node list",
+                                             "node drain",
+                                             "node resume",
+                                             "ask",
+                                             "audit list",
+                                             "audit verify",
+                                             "completion"};
   for (const std::string& command : commands) {
     std::vector<std::string> arguments;
     for (size_t at = 0; at < command.size();) {
@@ -39,9 +69,14 @@ TEST(CommandsTest, EveryCommandHasHelpWithAnExampleOfItself) {
 }
 
 TEST(CommandsTest, BadUsageIsOneLineAndStatusTwo) {
-  const std::vector<std::vector<std::string>> wrong = {
-      {}, {"fly"}, {"job"}, {"job", "show"}, {"job", "show", "7", "--nonsense"}, {"ask", "d", "q", "--max-tokens", "x"},
-      {"promote", "pump@3"}, {"completion", "fish"}};
+  const std::vector<std::vector<std::string>> wrong = {{},
+                                                       {"fly"},
+                                                       {"job"},
+                                                       {"job", "show"},
+                                                       {"job", "show", "7", "--nonsense"},
+                                                       {"ask", "d", "q", "--max-tokens", "x"},
+                                                       {"promote", "pump@3"},
+                                                       {"completion", "fish"}};
   for (const auto& arguments : wrong) {
     const base::Output output = run_masbak(kNowhere, arguments);
     EXPECT_EQ(output.exit.status, 2);
@@ -60,9 +95,9 @@ TEST(CommandsTest, WithoutAnInstallationItIsSaidHowToStartOne) {
 }
 
 TEST(CommandsTest, AnAddressWhereNobodyAnswersIsNamed) {
-  const base::Output output = base::run_process(
-      {.argv = {(test_environment("MASBAK_BIN") / "masbak").string(), "job", "list"},
-       .env = {{"MASBAK_ENDPOINT", "127.0.0.1:1"}, {"MASBAK_DATA", kNowhere.string()}}});
+  const base::Output output =
+      base::run_process({.argv = {(test_environment("MASBAK_BIN") / "masbak").string(), "job", "list"},
+                         .env = {{"MASBAK_ENDPOINT", "127.0.0.1:1"}, {"MASBAK_DATA", kNowhere.string()}}});
   EXPECT_EQ(output.exit.status, 1);
   EXPECT_THAT(output.err, StartsWith("error: UNAVAILABLE: no Masbak answers at 127.0.0.1:1"));
 }

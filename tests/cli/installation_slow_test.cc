@@ -143,11 +143,11 @@ TEST_F(InstallationTest, PortInUseIsNamedAndNothingIsLeft) {
 }
 
 TEST_F(InstallationTest, ForegroundEndsWithCtrlC) {
-  base::Process process = base::Process::start(
-      {.argv = {(test_environment("MASBAK_BIN") / "masbak").string(), "up", "--data", data().string(), "--listen",
-                "127.0.0.1:0", "--worker", "/bin/true"},
-       .stdout_file = folder / "out",
-       .stderr_file = folder / "err"});
+  base::Process process =
+      base::Process::start({.argv = {(test_environment("MASBAK_BIN") / "masbak").string(), "up", "--data",
+                                     data().string(), "--listen", "127.0.0.1:0", "--worker", "/bin/true"},
+                            .stdout_file = folder / "out",
+                            .stderr_file = folder / "err"});
   const auto said = [&](const std::string& text) {
     return fs::exists(folder / "out") && base::read_file(folder / "out").find(text) != std::string::npos;
   };

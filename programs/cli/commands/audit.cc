@@ -49,7 +49,8 @@ int verify(const Common& common) {
 void add_audit_commands(Commands& commands) {
   CLI::App* group = commands.group("audit", "Who did what, when, to which digests");
   const auto options = std::make_shared<Options>();
-  CLI::App* app = commands.add(group, "list", "List the records, newest first", "masbak audit list --resource models/pump-assistant/versions/3",
+  CLI::App* app = commands.add(group, "list", "List the records, newest first",
+                               "masbak audit list --resource models/pump-assistant/versions/3",
                                [options](const Common& common) { return list(common, *options); });
   app->add_option("--resource", options->resource, "only this resource's");
   app->add_option("--limit", options->most, "at most about this many; 0: all")->capture_default_str();

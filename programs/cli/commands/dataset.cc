@@ -119,7 +119,8 @@ int remove(const Common& common, const Options& options) {
 void add_dataset_commands(Commands& commands) {
   CLI::App* group = commands.group("dataset", "In-house data: add, look at, check, remove");
   const auto options = std::make_shared<Options>();
-  CLI::App* app = commands.add(group, "add", "Upload a file; every row is checked", "masbak dataset add pumps.jsonl --name refinery",
+  CLI::App* app = commands.add(group, "add", "Upload a file; every row is checked",
+                               "masbak dataset add pumps.jsonl --name refinery",
                                [options](const Common& common) { return add(common, *options); });
   app->add_option("FILE", options->file, "JSON Lines, in a format that training reads")->required();
   app->add_option("--name", options->name, "name of the dataset; else made of the file's");
@@ -128,11 +129,13 @@ void add_dataset_commands(Commands& commands) {
   app = commands.add(group, "show", "Show one dataset", "masbak dataset show refinery",
                      [options](const Common& common) { return show(common, *options); });
   app->add_option("NAME", options->name)->required();
-  app = commands.add(group, "scan", "Read every row as training would; exit status 1 if one is bad",
-                     "masbak dataset scan refinery", [options](const Common& common) { return scan(common, *options); });
+  app =
+      commands.add(group, "scan", "Read every row as training would; exit status 1 if one is bad",
+                   "masbak dataset scan refinery", [options](const Common& common) { return scan(common, *options); });
   app->add_option("NAME", options->name)->required();
-  app = commands.add(group, "remove", "Remove a dataset that no version was trained on", "masbak dataset remove refinery",
-                     [options](const Common& common) { return remove(common, *options); });
+  app =
+      commands.add(group, "remove", "Remove a dataset that no version was trained on", "masbak dataset remove refinery",
+                   [options](const Common& common) { return remove(common, *options); });
   app->add_option("NAME", options->name)->required();
 }
 

@@ -110,9 +110,9 @@ void add_waiting(CLI::App* app, Options& options) {
 
 void add_deployment_commands(Commands& commands) {
   const auto options = std::make_shared<Options>();
-  CLI::App* app = commands.add(&commands.root(), "deploy", "Serve a version, or replace the one that a deployment serves",
-                               "masbak deploy pump-assistant@production",
-                               [options](const Common& common) { return deploy(common, *options); });
+  CLI::App* app = commands.add(
+      &commands.root(), "deploy", "Serve a version, or replace the one that a deployment serves",
+      "masbak deploy pump-assistant@production", [options](const Common& common) { return deploy(common, *options); });
   app->add_option("VERSION", options->version, "NAME@3 or NAME@ALIAS")->required();
   app->add_option("--name", options->name, "name of the deployment; else the model's");
   app->add_option("--node", options->node, "where; else on any ready node");

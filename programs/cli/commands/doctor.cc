@@ -33,7 +33,8 @@ void check_programs(Findings& findings) {
   for (const char* program : {"masbak-controld", "masbak-noded", "masbak-worker"}) {
     const fs::path path = base::executable_folder() / program;
     const bool found = ::access(path.c_str(), X_OK) == 0;
-    findings.push_back({program, found ? "ok" : "FAILED", found ? path.string() : "expected at " + path.string() + ": build or install it"});
+    findings.push_back({program, found ? "ok" : "FAILED",
+                        found ? path.string() : "expected at " + path.string() + ": build or install it"});
   }
 }
 
@@ -66,7 +67,8 @@ void check_machine(Findings& findings) {
   struct sysinfo memory {};
   ::sysinfo(&memory);
   const int64_t total = static_cast<int64_t>(memory.totalram) * memory.mem_unit;
-  findings.push_back({"machine", "ok", std::to_string(std::thread::hardware_concurrency()) + " cores, " + bytes(total) + " memory"});
+  findings.push_back(
+      {"machine", "ok", std::to_string(std::thread::hardware_concurrency()) + " cores, " + bytes(total) + " memory"});
   std::ifstream driver("/proc/driver/nvidia/version");
   std::string line;
   const bool gpu = static_cast<bool>(std::getline(driver, line));
@@ -78,18 +80,22 @@ void check_control_plane(Findings& findings, const Common& common) {
     const Client client = common.connect();
     const std::string at = " at " + client.address().endpoint;
     if (!client.healthy(std::chrono::seconds(3))) {
-      findings.push_back({"control plane", "FAILED", "no healthy answer" + at + ": look at its log, or start it with masbak up"});
+      findings.push_back(
+          {"control plane", "FAILED", "no healthy answer" + at + ": look at its log, or start it with masbak up"});
       return;
     }
     findings.push_back({"control plane", "ok", "healthy" + at});
     const auto nodes = client.call_all(&v1::NodeService::Stub::ListNodes, v1::ListNodesRequest());
     findings.push_back({"token", "ok", "accepted"});
-    if (nodes.nodes().empty()) findings.push_back({"nodes", "FAILED", "there is none: start one with masbak up or masbak-noded"});
+    if (nodes.nodes().empty())
+      findings.push_back({"nodes", "FAILED", "there is none: start one with masbak up or masbak-noded"});
     for (const v1::Node& node : nodes.nodes()) {
-      findings.push_back({"node " + short_name(node.name()), node.state() == v1::NODE_STATE_LOST ? "FAILED" : "ok", node_state(node)});
+      findings.push_back(
+          {"node " + short_name(node.name()), node.state() == v1::NODE_STATE_LOST ? "FAILED" : "ok", node_state(node)});
     }
   } catch (const base::Error& error) {
-    const bool down = error.code() == base::Code::kUnavailable && find_process(Installation{common.data_folder()}.run_file("masbak")) == std::nullopt;
+    const bool down = error.code() == base::Code::kUnavailable &&
+                      find_process(Installation{common.data_folder()}.run_file("masbak")) == std::nullopt;
     findings.push_back({"control plane", down ? "note" : "FAILED", error.what()});
   }
 }

@@ -31,7 +31,8 @@ int print(const Common& common, const v1::GateReport& report) {
                number(result.base()), result.passed() ? "passed" : "FAILED: " + result.message()});
   }
   table.print("The rules ask for nothing.");
-  std::cout << short_version(report.version()) << (report.passed() ? " passes the gate\n" : " does not pass the gate\n");
+  std::cout << short_version(report.version())
+            << (report.passed() ? " passes the gate\n" : " does not pass the gate\n");
   return report.passed() ? 0 : 1;
 }
 

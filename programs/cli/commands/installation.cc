@@ -39,15 +39,16 @@ struct Options {
 
 void announce(const Common& common, const Installation& installation, const std::string& endpoint, bool detached) {
   if (common.json) {
-    const base::Json json = {{"endpoint", endpoint}, {"data", installation.data.string()},
+    const base::Json json = {{"endpoint", endpoint},
+                             {"data", installation.data.string()},
                              {"token_file", installation.token_file().string()}};
     std::cout << json.dump() << std::endl;
     return;
   }
   std::cout << "Masbak runs at " << endpoint << "\n  data:  " << installation.data.string()
             << "\n  token: " << installation.token_file().string() << "\nGo on with:\n"
-            << next_steps(installation)
-            << (detached ? "Stop it with: masbak down" : "Stop it with Ctrl-C.") << std::endl;
+            << next_steps(installation) << (detached ? "Stop it with: masbak down" : "Stop it with Ctrl-C.")
+            << std::endl;
 }
 
 // In the foreground: this process is the supervisor.
@@ -80,16 +81,20 @@ int run_behind(const Common& common, const Options& options, const Installation&
   const fs::path log = installation.log_file("masbak");
   const uint64_t log_from = file_size_or_zero(log);
   fs::remove(installation.run_file("ready"));
-  std::vector<std::string> argv = {fs::read_symlink("/proc/self/exe").string(), "up", "--json", "--data",
-                                   installation.data.string(), "--listen", options.listen};
+  std::vector<std::string> argv = {fs::read_symlink("/proc/self/exe").string(),
+                                   "up",
+                                   "--json",
+                                   "--data",
+                                   installation.data.string(),
+                                   "--listen",
+                                   options.listen};
   if (!options.worker.empty()) argv.insert(argv.end(), {"--worker", fs::absolute(options.worker).string()});
-  base::Process process = base::Process::start(
-      {.argv = argv,
-       .working_directory = "/",
-       .stdout_file = installation.run_file("ready"),
-       .stderr_file = log,
-       .new_session = true,
-       .die_with_parent = false});
+  base::Process process = base::Process::start({.argv = argv,
+                                                .working_directory = "/",
+                                                .stdout_file = installation.run_file("ready"),
+                                                .stderr_file = log,
+                                                .new_session = true,
+                                                .die_with_parent = false});
   {
     Progress progress(stderr, "masbak up");
     while (file_size_or_zero(installation.run_file("ready")) == 0) {
@@ -136,8 +141,9 @@ int down(const Common& common) {
   const Clock::time_point deadline = Clock::now() + std::chrono::seconds(120);
   while (base::process_alive(running->pid, running->start_ticks)) {
     if (Clock::now() > deadline) {
-      throw Error(Code::kDeadlineExceeded, "process " + std::to_string(running->pid) +
-                                               " has not ended after 2 minutes: look at the logs, then end it by hand",
+      throw Error(Code::kDeadlineExceeded,
+                  "process " + std::to_string(running->pid) +
+                      " has not ended after 2 minutes: look at the logs, then end it by hand",
                   {.file = (installation.data / "log").string()});
     }
     progress.waiting("waiting for jobs and servers to end");
@@ -164,8 +170,7 @@ int status(const Common& common) {
   const Client client(find_address(common.data_folder()));
   const Installation installation{client.address().data};
   const auto nodes = client.call_all(&v1::NodeService::Stub::ListNodes, v1::ListNodesRequest());
-  const auto deployments =
-      client.call_all(&v1::DeploymentService::Stub::ListDeployments, v1::ListDeploymentsRequest());
+  const auto deployments = client.call_all(&v1::DeploymentService::Stub::ListDeployments, v1::ListDeploymentsRequest());
   const auto jobs = client.call_all(&v1::TrainingService::Stub::ListJobs, v1::ListJobsRequest(), 200);
   base::Json json = {{"endpoint", client.address().endpoint}, {"data", installation.data.string()}};
   if (!installation.data.empty()) json["processes"] = processes_of(installation);
@@ -203,8 +208,9 @@ int status(const Common& common) {
 
 void add_installation_commands(Commands& commands) {
   const auto options = std::make_shared<Options>();
-  CLI::App* app = commands.add(&commands.root(), "up", "Start an installation on this machine: control plane, database, node",
-                               "masbak up --detach", [options](const Common& common) { return up(common, *options); });
+  CLI::App* app =
+      commands.add(&commands.root(), "up", "Start an installation on this machine: control plane, database, node",
+                   "masbak up --detach", [options](const Common& common) { return up(common, *options); });
   app->add_option("--listen", options->listen, "address and port of the control plane; port 0: any free one")
       ->capture_default_str();
   app->add_option("--worker", options->worker, "the program masbak-worker; else the one beside this program");

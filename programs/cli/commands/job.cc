@@ -52,7 +52,8 @@ int finish(const Common& common, const v1::Job& job) {
   if (common.json) {
     print_json(job);
   } else if (job.state() == v1::JOB_STATE_SUCCEEDED) {
-    std::cout << job.name() << " succeeded" << (job.version().empty() ? "" : ": " + short_version(job.version())) << "\n";
+    std::cout << job.name() << " succeeded" << (job.version().empty() ? "" : ": " + short_version(job.version()))
+              << "\n";
   } else {
     std::cout << job.name() << " is " << job_state(job) << (job.error().empty() ? "" : ": " + job.error())
               << "; its log: masbak job logs " << short_name(job.name()) << "\n";
@@ -101,8 +102,8 @@ int list(const Common& common, const Options& options) {
   Table table({"JOB", "KIND", "STATE", "MODEL", "STEP", "LOSS", "EVAL LOSS", "VERSION", "CREATED", "ERROR"});
   for (const v1::Job& job : response.jobs()) {
     table.add({short_name(job.name()), kind_of(job), job_state(job), short_name(job.model()), progress_of(job),
-               number(job.loss()), number(job.eval_loss()), short_version(job.version()),
-               local_time(job.create_time()), job.error()});
+               number(job.loss()), number(job.eval_loss()), short_version(job.version()), local_time(job.create_time()),
+               job.error()});
   }
   table.print("No job yet. Submit one: masbak job submit RUN.yaml --model NAME --dataset DATASET");
   return 0;

@@ -122,8 +122,9 @@ void add_model_commands(Commands& commands) {
   app->add_option("--name", options->name, "name of the base model; else the folder's");
   app->add_flag("--validate-only", options->validate_only, "check everything, keep nothing");
   commands.add(group, "list", "List base models and fine-tuned models", "masbak model list", list);
-  app = commands.add(group, "show", "Show a model with its versions, or a base model", "masbak model show pump-assistant",
-                     [options](const Common& common) { return show(common, *options); });
+  app =
+      commands.add(group, "show", "Show a model with its versions, or a base model", "masbak model show pump-assistant",
+                   [options](const Common& common) { return show(common, *options); });
   app->add_option("NAME", options->name)->required();
 }
 

@@ -30,7 +30,8 @@ int list(const Common& common) {
                bytes(node.memory_bytes()), gpus.empty() ? "none" : gpus, std::to_string(node.running_tasks()),
                local_time(node.last_sync_time())});
   }
-  table.print("No node yet. masbak up starts one; on another host: masbak-noded --control ADDRESS --data DIR --name NAME");
+  table.print(
+      "No node yet. masbak up starts one; on another host: masbak-noded --control ADDRESS --data DIR --name NAME");
   return 0;
 }
 
@@ -54,12 +55,12 @@ void add_node_commands(Commands& commands) {
   CLI::App* group = commands.group("node", "Hosts with an agent");
   const auto options = std::make_shared<Options>();
   commands.add(group, "list", "List the nodes", "masbak node list", list);
-  CLI::App* app = commands.add(group, "drain", "Place no new work there; what runs goes on", "masbak node drain gpu-1",
-                               [options](const Common& common) { return change(common, *options, &Service::Stub::DrainNode); });
+  CLI::App* app =
+      commands.add(group, "drain", "Place no new work there; what runs goes on", "masbak node drain gpu-1",
+                   [options](const Common& common) { return change(common, *options, &Service::Stub::DrainNode); });
   app->add_option("NAME", options->name)->required();
-  app = commands.add(group, "resume", "Place work there again", "masbak node resume gpu-1", [options](const Common& common) {
-    return change(common, *options, &Service::Stub::ResumeNode);
-  });
+  app = commands.add(group, "resume", "Place work there again", "masbak node resume gpu-1",
+                     [options](const Common& common) { return change(common, *options, &Service::Stub::ResumeNode); });
   app->add_option("NAME", options->name)->required();
 }
 

@@ -113,16 +113,19 @@ int promote(const Common& common, const Options& options) {
 void add_version_commands(Commands& commands) {
   CLI::App* group = commands.group("version", "Immutable versions of fine-tuned models");
   const auto options = std::make_shared<Options>();
-  CLI::App* app = commands.add(group, "list", "List the versions of a model, or of all", "masbak version list pump-assistant",
-                               [options](const Common& common) { return list(common, *options); });
+  CLI::App* app =
+      commands.add(group, "list", "List the versions of a model, or of all", "masbak version list pump-assistant",
+                   [options](const Common& common) { return list(common, *options); });
   app->add_option("MODEL", options->name);
   app = commands.add(group, "show", "Show a version with its digests", "masbak version show pump-assistant@production",
                      [options](const Common& common) { return show(common, *options); });
   app->add_option("VERSION", options->name, "NAME@3 or NAME@ALIAS")->required();
   app = commands.add(group, "verify", "Hash every artifact again; exit status 1 if one differs",
-                     "masbak version verify pump-assistant@3", [options](const Common& common) { return verify(common, *options); });
+                     "masbak version verify pump-assistant@3",
+                     [options](const Common& common) { return verify(common, *options); });
   app->add_option("VERSION", options->name, "NAME@3 or NAME@ALIAS")->required();
-  app = commands.add(&commands.root(), "approve", "Approve a version", "masbak approve pump-assistant@3 --comment 'checked by operations'",
+  app = commands.add(&commands.root(), "approve", "Approve a version",
+                     "masbak approve pump-assistant@3 --comment 'checked by operations'",
                      [options](const Common& common) { return approve(common, *options); });
   app->add_option("VERSION", options->name, "NAME@3 or NAME@ALIAS")->required();
   app->add_option("--comment", options->comment, "kept with the approval");

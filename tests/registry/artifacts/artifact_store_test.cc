@@ -144,9 +144,12 @@ TEST_F(ArtifactsTest, CutTarLeavesNothing) {
 TEST_F(ArtifactsTest, TarOfAnotherProgramIsReadAndItsEscapesAreRefused) {
   write("in/sub/a", "hello");
   const std::string quoted = "'" + folder.path().string() + "'";
-  ASSERT_EQ(std::system(("cd " + quoted + " && tar --format=gnu -cf gnu.tar in && "
+  ASSERT_EQ(std::system(("cd " + quoted +
+                         " && tar --format=gnu -cf gnu.tar in && "
                          "tar --format=pax -cf escape.tar --transform='s,^in,../outside,' -P in && "
-                         "ln -s /etc/passwd in/link && tar -cf link.tar in").c_str()), 0);
+                         "ln -s /etc/passwd in/link && tar -cf link.tar in")
+                            .c_str()),
+            0);
   unpack_tar(folder.path() / "gnu.tar", folder.path() / "out");
   EXPECT_EQ(base::read_file(folder.path() / "out/in/sub/a"), "hello");
   EXPECT_EQ(code_of([&] { unpack_tar(folder.path() / "escape.tar", folder.path() / "o2"); }), Code::kInvalidArgument);

@@ -45,9 +45,13 @@ TEST_F(AuditTest, IntactChainIsVerified) {
   EXPECT_EQ(page.items[0].previous_digest, page.items[1].digest);
 }
 
-TEST_F(AuditTest, AlteredRecordIsNamed) { expect_broken("UPDATE audit SET actor = 'users/omar' WHERE number = 4", "record 4 was altered"); }
+TEST_F(AuditTest, AlteredRecordIsNamed) {
+  expect_broken("UPDATE audit SET actor = 'users/omar' WHERE number = 4", "record 4 was altered");
+}
 
-TEST_F(AuditTest, AlteredTimeIsNamed) { expect_broken("UPDATE audit SET time_micros = time_micros + 1 WHERE number = 2", "record 2"); }
+TEST_F(AuditTest, AlteredTimeIsNamed) {
+  expect_broken("UPDATE audit SET time_micros = time_micros + 1 WHERE number = 2", "record 2");
+}
 
 TEST_F(AuditTest, MissingRecordIsNamed) { expect_broken("DELETE FROM audit WHERE number = 3", "record 3 is missing"); }
 

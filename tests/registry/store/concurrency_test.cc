@@ -28,11 +28,15 @@ void in_threads(int count, const std::function<void(int)>& work) {
 std::vector<std::string> add_versions(Store& store, int count) {
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) {
-    names.push_back(store.write({"users/salma"}, [&](Writer& w) {
-                           return w.create_version({.model = "models/pump", .base_model = "baseModels/demo",
-                                                    .base_digest = digest("base"),
-                                                    .adapter_digest = digest(std::to_string(i))});
-                         }).name);
+    names.push_back(store
+                        .write({"users/salma"},
+                               [&](Writer& w) {
+                                 return w.create_version({.model = "models/pump",
+                                                          .base_model = "baseModels/demo",
+                                                          .base_digest = digest("base"),
+                                                          .adapter_digest = digest(std::to_string(i))});
+                               })
+                        .name);
   }
   return names;
 }
@@ -96,7 +100,9 @@ TEST(ConcurrencyTest, VersionsOfOneModelGetDifferentNumbers) {
   in_threads(8, [&](int i) {
     for (int n = 0; n < 5; ++n) {
       const Version made = store.write({"users/salma"}, [&](Writer& w) {
-        return w.create_version({.model = "models/pump", .base_model = "baseModels/demo", .base_digest = digest("base"),
+        return w.create_version({.model = "models/pump",
+                                 .base_model = "baseModels/demo",
+                                 .base_digest = digest("base"),
                                  .adapter_digest = digest(std::to_string(i * 100 + n))});
       });
       std::lock_guard lock(mutex);
@@ -109,7 +115,8 @@ TEST(ConcurrencyTest, VersionsOfOneModelGetDifferentNumbers) {
 
 TEST(ConcurrencyTest, RepeatedRequestHasOneEffect) {
   const std::string url = new_database();
-  const RequestKey key{.request_id = "r-1", .method = "TrainingService.CreateTrainingJob", .arguments_digest = digest("x")};
+  const RequestKey key{
+      .request_id = "r-1", .method = "TrainingService.CreateTrainingJob", .arguments_digest = digest("x")};
   const auto create = [](Writer& w) { return w.create_job({}).name; };
   std::mutex mutex;
   std::set<std::string> responses;
@@ -161,8 +168,9 @@ TEST(ConcurrencyTest, LostConnectionsAreRetriedWithoutASecondEffect) {
   std::atomic<bool> done{false};
   std::thread saboteur([&] {
     while (!done) {
-      run_sql(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                   "WHERE datname = current_database() AND pid <> pg_backend_pid()");
+      run_sql(url,
+              "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+              "WHERE datname = current_database() AND pid <> pg_backend_pid()");
       std::this_thread::sleep_for(std::chrono::milliseconds(15));
     }
   });

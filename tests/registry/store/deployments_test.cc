@@ -23,14 +23,18 @@ class DeploymentsTest : public ::testing::Test {
   DeploymentsTest() {
     for (const char* adapter : {"a", "b", "c"}) {
       versions.push_back(write([&](Writer& w) {
-                           return w.create_version({.model = "models/pump", .base_model = "baseModels/demo",
-                                                    .base_digest = digest("base"), .adapter_digest = digest(adapter)});
+                           return w.create_version({.model = "models/pump",
+                                                    .base_model = "baseModels/demo",
+                                                    .base_digest = digest("base"),
+                                                    .adapter_digest = digest(adapter)});
                          }).name);
     }
   }
 
   Deployment deploy(int version) {
-    return write([&](Writer& w) { return w.deploy({.name = kName, .version = versions.at(version - 1), .node = "nodes/local"}); });
+    return write([&](Writer& w) {
+      return w.deploy({.name = kName, .version = versions.at(version - 1), .node = "nodes/local"});
+    });
   }
   Deployment observe(int64_t generation, RevisionState state, const std::string& endpoint = "") {
     return write([&](Writer& w) {

@@ -18,9 +18,10 @@ namespace {
 std::vector<std::string> things_in(pqxx::connection& connection) {
   pqxx::work work(connection);
   std::vector<std::string> names;
-  for (const pqxx::row& row : work.exec("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
-                                        "AND relname NOT LIKE 'schema_version%' "
-                                        "UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")) {
+  for (const pqxx::row& row :
+       work.exec("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+                 "AND relname NOT LIKE 'schema_version%' "
+                 "UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")) {
     names.push_back(row[0].as<std::string>());
   }
   return names;

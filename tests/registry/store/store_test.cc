@@ -32,11 +32,11 @@ std::pair<int, std::string> error_of(const Work& work) {
   return {0, "nothing was thrown"};
 }
 
-#define EXPECT_ERROR(code, text, work)                                   \
-  do {                                                                   \
-    const auto thrown = error_of([&] { work; });                         \
-    EXPECT_EQ(thrown.first, static_cast<int>(code)) << thrown.second;    \
-    EXPECT_THAT(thrown.second, HasSubstr(text));                         \
+#define EXPECT_ERROR(code, text, work)                                \
+  do {                                                                \
+    const auto thrown = error_of([&] { work; });                      \
+    EXPECT_EQ(thrown.first, static_cast<int>(code)) << thrown.second; \
+    EXPECT_THAT(thrown.second, HasSubstr(text));                      \
   } while (false)
 
 class StoreTest : public ::testing::Test {
@@ -55,17 +55,27 @@ class StoreTest : public ::testing::Test {
 
   Dataset add_dataset(const std::string& id, const std::string& content = "rows") {
     return write([&](Writer& w) {
-      return w.create_dataset({.name = "datasets/" + id, .digest = digest(content), .size_bytes = 12, .rows = 3,
-                               .format = "messages", .file_name = id + ".jsonl"});
+      return w.create_dataset({.name = "datasets/" + id,
+                               .digest = digest(content),
+                               .size_bytes = 12,
+                               .rows = 3,
+                               .format = "messages",
+                               .file_name = id + ".jsonl"});
     });
   }
 
   Version add_version(const std::string& model, const std::string& adapter, const std::string& job = "") {
     return write([&](Writer& w) {
-      return w.create_version({.model = model, .base_model = "baseModels/demo", .dataset = "datasets/refinery",
-                               .job = job, .base_digest = digest("base"), .dataset_digest = digest("rows"),
-                               .adapter_digest = digest(adapter), .run_digest = digest("run"),
-                               .eval_loss = 0.5, .eval_loss_before = 2.25});
+      return w.create_version({.model = model,
+                               .base_model = "baseModels/demo",
+                               .dataset = "datasets/refinery",
+                               .job = job,
+                               .base_digest = digest("base"),
+                               .dataset_digest = digest("rows"),
+                               .adapter_digest = digest(adapter),
+                               .run_digest = digest("run"),
+                               .eval_loss = 0.5,
+                               .eval_loss_before = 2.25});
     });
   }
 
@@ -104,9 +114,8 @@ TEST_F(StoreTest, SameNameTakesSameBytesOnly) {
 TEST_F(StoreTest, BadNamesAndDigestsAreRefused) {
   EXPECT_ERROR(Code::kInvalidArgument, "datasets/ID", add_dataset("Upper"));
   EXPECT_ERROR(Code::kInvalidArgument, "datasets/ID", add_dataset("../etc"));
-  EXPECT_ERROR(Code::kInvalidArgument, "sha256", write([](Writer& w) {
-                 w.create_dataset({.name = "datasets/a", .digest = "md5:1"});
-               }));
+  EXPECT_ERROR(Code::kInvalidArgument, "sha256",
+               write([](Writer& w) { w.create_dataset({.name = "datasets/a", .digest = "md5:1"}); }));
   EXPECT_ERROR(Code::kInvalidArgument, "NUL", write([](Writer& w) {
                  w.create_dataset({.name = "datasets/a", .digest = digest("x"), .file_name = std::string("a\0b", 3)});
                }));
@@ -153,8 +162,7 @@ TEST_F(StoreTest, PageTokensAreSealed) {
   ASSERT_FALSE(token.empty());
   EXPECT_ERROR(Code::kInvalidArgument, "page_token",
                read([&](const Reader& r) { r.list_models({.size = 1, .token = token}); }));
-  EXPECT_ERROR(Code::kInvalidArgument, "page_token",
-               read([&](const Reader& r) { r.list_datasets({.token = "3"}); }));
+  EXPECT_ERROR(Code::kInvalidArgument, "page_token", read([&](const Reader& r) { r.list_datasets({.token = "3"}); }));
   token.back() = token.back() == '9' ? '8' : '9';
   EXPECT_ERROR(Code::kInvalidArgument, "page_token", read([&](const Reader& r) { r.list_datasets({.token = token}); }));
   EXPECT_ERROR(Code::kInvalidArgument, "page_size", read([](const Reader& r) { r.list_datasets({.size = -1}); }));
@@ -163,8 +171,10 @@ TEST_F(StoreTest, PageTokensAreSealed) {
 TEST_F(StoreTest, VersionsAreNumberedWithoutGaps) {
   EXPECT_EQ(add_version("models/pump", "a").name, "models/pump/versions/1");
   EXPECT_ERROR(Code::kInternal, "stop", write([&](Writer& w) {
-                 w.create_version({.model = "models/pump", .base_model = "baseModels/demo",
-                                   .base_digest = digest("b"), .adapter_digest = digest("lost")});
+                 w.create_version({.model = "models/pump",
+                                   .base_model = "baseModels/demo",
+                                   .base_digest = digest("b"),
+                                   .adapter_digest = digest("lost")});
                  throw base::Error(Code::kInternal, "stop");
                }));
   const Version second = add_version("models/pump", "b");
@@ -191,8 +201,11 @@ TEST_F(StoreTest, VersionRowsAreImmutableInTheDatabase) {
 
 TEST_F(StoreTest, NotANumberSurvives) {
   const Version made = write([](Writer& w) {
-    return w.create_version({.model = "models/m", .base_model = "baseModels/b", .base_digest = digest("b"),
-                             .adapter_digest = digest("a"), .eval_loss = std::nan(""),
+    return w.create_version({.model = "models/m",
+                             .base_model = "baseModels/b",
+                             .base_digest = digest("b"),
+                             .adapter_digest = digest("a"),
+                             .eval_loss = std::nan(""),
                              .eval_loss_before = std::numeric_limits<double>::infinity()});
   });
   EXPECT_TRUE(std::isnan(made.eval_loss));
@@ -235,9 +248,14 @@ TEST_F(StoreTest, ApprovalsAreByPerson) {
 
 TEST_F(StoreTest, JobGoesThroughItsStates) {
   const Job job = write([](Writer& w) {
-    return w.create_job({.kind = JobKind::kEvaluate, .model = "models/m", .version = "models/m/versions/1",
-                         .files = {{"suite.yaml", digest("s")}}, .adapter_digest = digest("a"),
-                         .suite_file = "suite.yaml", .suite_digest = digest("s"), .evaluate_base = true});
+    return w.create_job({.kind = JobKind::kEvaluate,
+                         .model = "models/m",
+                         .version = "models/m/versions/1",
+                         .files = {{"suite.yaml", digest("s")}},
+                         .adapter_digest = digest("a"),
+                         .suite_file = "suite.yaml",
+                         .suite_digest = digest("s"),
+                         .evaluate_base = true});
   });
   EXPECT_EQ(job.name, "jobs/1");
   EXPECT_EQ(job.state, JobState::kQueued);
@@ -253,7 +271,8 @@ TEST_F(StoreTest, JobGoesThroughItsStates) {
   EXPECT_FALSE(is_set(running.end_time));
   write([&](Writer& w) { w.update_job(job.name, {.log_tail = std::string("broken \xff text\0!", 15)}); });
   const Job ended = write([&](Writer& w) {
-    return w.update_job(job.name, {.state = JobState::kFailed, .error = "killed by SIGKILL", .outputs = {{"log", digest("l")}}});
+    return w.update_job(job.name,
+                        {.state = JobState::kFailed, .error = "killed by SIGKILL", .outputs = {{"log", digest("l")}}});
   });
   EXPECT_EQ(ended.log_tail, "broken \xef\xbf\xbd text !");
   EXPECT_EQ(ended.outputs.at("log"), digest("l"));
@@ -302,9 +321,12 @@ TEST_F(StoreTest, JobsInStatesAreOldestFirst) {
 TEST_F(StoreTest, GateFollowsTheLatestReport) {
   const Version version = add_version("models/pump", "a");
   EXPECT_ERROR(Code::kNotFound, "no gate", read([&](const Reader& r) { r.get_gate_report(version.name); }));
-  GateReport gate{.version = "models/pump@1", .passed = false, .summary = "answers: 0.4 of 0.9",
+  GateReport gate{.version = "models/pump@1",
+                  .passed = false,
+                  .summary = "answers: 0.4 of 0.9",
                   .results = {{"answers", false, "accuracy", 0.4, 0.9, std::nan(""), "too few"}},
-                  .rules_digest = digest("rules"), .rules_yaml = "rules: []"};
+                  .rules_digest = digest("rules"),
+                  .rules_yaml = "rules: []"};
   EXPECT_EQ(write([&](Writer& w) { return w.create_gate_report(gate); }).name, "gateReports/1");
   EXPECT_EQ(read([&](const Reader& r) { return r.get_version(version.name); }).gate_state, "failed");
   gate.passed = true;
@@ -321,9 +343,15 @@ TEST_F(StoreTest, GateFollowsTheLatestReport) {
 
 TEST_F(StoreTest, ReportsAreFoundByDigests) {
   const Version version = add_version("models/pump", "a");
-  const Report own{.version = version.name, .base_model = "baseModels/demo", .base_digest = digest("base"),
-                   .adapter_digest = digest("a"), .suite = "held-out", .suite_digest = digest("suite"),
-                   .digest = digest("own"), .metrics = {{"accuracy", 0.95}, {"odd", std::nan("")}}, .json = "{}"};
+  const Report own{.version = version.name,
+                   .base_model = "baseModels/demo",
+                   .base_digest = digest("base"),
+                   .adapter_digest = digest("a"),
+                   .suite = "held-out",
+                   .suite_digest = digest("suite"),
+                   .digest = digest("own"),
+                   .metrics = {{"accuracy", 0.95}, {"odd", std::nan("")}},
+                   .json = "{}"};
   Report base = own;
   base.version = base.adapter_digest = "";
   base.digest = digest("base report");
@@ -345,8 +373,13 @@ TEST_F(StoreTest, ReportsAreFoundByDigests) {
 }
 
 TEST_F(StoreTest, NodesComeAndGo) {
-  const Node local{.name = "nodes/local", .address = "127.0.0.1", .cpu_cores = 2, .memory_bytes = 1 << 30,
-                   .gpus = {"NVIDIA \"H200\""}, .running_tasks = 1, .agent_version = "0.1.0"};
+  const Node local{.name = "nodes/local",
+                   .address = "127.0.0.1",
+                   .cpu_cores = 2,
+                   .memory_bytes = 1 << 30,
+                   .gpus = {"NVIDIA \"H200\""},
+                   .running_tasks = 1,
+                   .agent_version = "0.1.0"};
   const Actor agent{"nodes/local"};
   const Node first = store.write(agent, [&](Writer& w) { return w.sync_node(local); });
   EXPECT_EQ(first.state, NodeState::kReady);
@@ -365,7 +398,8 @@ TEST_F(StoreTest, TokensAuthenticate) {
   write([](Writer& w) {
     w.put_user("users/salma", "admin");
     w.create_token({.digest = digest("secret"), .user = "users/salma", .label = "laptop"});
-    w.create_token({.digest = digest("old"), .user = "users/salma",
+    w.create_token({.digest = digest("old"),
+                    .user = "users/salma",
                     .expire_time = std::chrono::time_point_cast<std::chrono::microseconds>(
                         std::chrono::system_clock::now() - std::chrono::hours(1))});
   });
