@@ -72,8 +72,8 @@ void check_names(const Plan& plan, const std::map<std::string, TensorView>& tens
   }
   std::string message;
   if (!missing.empty()) {
-    message = "adapter_config.json targets " + std::to_string(missing.size()) + " tensors that the file lacks: " +
-              some_of(missing);
+    message = "adapter_config.json targets " + std::to_string(missing.size()) +
+              " tensors that the file lacks: " + some_of(missing);
   }
   if (!extra.empty()) {
     message += (message.empty() ? "the file holds " : "; and it holds ") + std::to_string(extra.size()) +
@@ -85,8 +85,9 @@ void check_names(const Plan& plan, const std::map<std::string, TensorView>& tens
 at::Tensor load(const TensorView& view, const fs::path& file) {
   const at::Tensor tensor = models::map_tensor(view, at::kFloat);
   if (!at::isfinite(tensor).all().item<bool>()) {
-    throw base::Error(base::Code::kDataLoss, "the tensor holds numbers that are not finite; the adapter is damaged or "
-                                             "its training diverged",
+    throw base::Error(base::Code::kDataLoss,
+                      "the tensor holds numbers that are not finite; the adapter is damaged or "
+                      "its training diverged",
                       {file.string(), 0, view.name});
   }
   return tensor;
@@ -94,7 +95,8 @@ at::Tensor load(const TensorView& view, const fs::path& file) {
 
 void check_shape(const TensorView& view, const std::vector<int64_t>& shape, const fs::path& file) {
   if (view.shape == shape) return;
-  base::fail_input("expected shape " + text_of(shape) + ", found " + text_of(view.shape), {file.string(), 0, view.name});
+  base::fail_input("expected shape " + text_of(shape) + ", found " + text_of(view.shape),
+                   {file.string(), 0, view.name});
 }
 
 LoraFactors read_factors(const Target& target, const TensorView& a, const TensorView& b, bool maybe_swapped,
@@ -140,10 +142,11 @@ void write_adapter(const Adapter& adapter, const std::vector<PlanPlace>& model_p
 Adapter read_adapter(const fs::path& folder, const std::vector<PlanPlace>& model_places) {
   for (const char* name : {kConfigFile, kWeightsFile}) {
     if (!fs::exists(folder / name)) {
-      throw base::Error(base::Code::kNotFound,
-                        "expected an adapter folder with adapter_config.json and adapter_model.safetensors; there is no " +
-                            std::string(name),
-                        {folder.string(), 0, ""});
+      throw base::Error(
+          base::Code::kNotFound,
+          "expected an adapter folder with adapter_config.json and adapter_model.safetensors; there is no " +
+              std::string(name),
+          {folder.string(), 0, ""});
     }
   }
   const PeftConfig config = read_peft_config(folder, model_places);

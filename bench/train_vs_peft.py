@@ -77,7 +77,8 @@ def measure_peft(model, tokens, steps):
     torch.manual_seed(0)
     rows = [json.loads(line) for line in open(tokens)]
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
-    network = get_peft_model(network, LoraConfig(r=16, lora_alpha=32, target_modules=LINEARS, target_parameters=EXPERTS))
+    lora = LoraConfig(r=16, lora_alpha=32, target_modules=LINEARS, target_parameters=EXPERTS)
+    network = get_peft_model(network, lora)
     network.train()
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.0)
     speeds, losses = [], []
@@ -98,6 +99,11 @@ def measure_peft(model, tokens, steps):
     print(json.dumps({"tokens_per_second": statistics.median(speeds[WARM_UP:]),
                       "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                       "losses": losses}))
+
+
+def table_row(name, side):
+    memory_gb = side["peak_memory_bytes"] / 1e9
+    return f"| {name} | {side['tokens_per_second']:.0f} | {memory_gb:.2f} GB | {side['losses'][-1]:.3f} |"
 
 
 def main():
@@ -126,8 +132,8 @@ after the other in one run; the ratios are the result.
 
 | | tokens/s | peak memory | loss of step {arguments.steps} |
 | --- | --- | --- | --- |
-| masbak-worker | {ours['tokens_per_second']:.0f} | {ours['peak_memory_bytes'] / 1e9:.2f} GB | {ours['losses'][-1]:.3f} |
-| PEFT 0.21.2 on transformers 5.23.0 | {peft['tokens_per_second']:.0f} | {peft['peak_memory_bytes'] / 1e9:.2f} GB | {peft['losses'][-1]:.3f} |
+{table_row("masbak-worker", ours)}
+{table_row("PEFT 0.21.2 on transformers 5.23.0", peft)}
 | **ratio** | **{speed:.2f}** | **{memory:.2f}** | |
 """
     print(text)

@@ -8,7 +8,8 @@ namespace masbak::registry {
 namespace {
 
 constexpr char kSelectJob[] =
-    "SELECT *, micros(create_time) AS created, micros(start_time) AS started, micros(end_time) AS ended FROM jobs WHERE ";
+    "SELECT *, micros(create_time) AS created, micros(start_time) AS started, micros(end_time) AS ended "
+    "FROM jobs WHERE ";
 
 std::string_view job_kind_name(JobKind kind) { return kind == JobKind::kTrain ? "TRAIN" : "EVALUATE"; }
 

@@ -22,9 +22,9 @@ namespace masbak::inference {
 class TokenStream {
  public:
   struct Item {
-    std::optional<int32_t> token;                     // a new token, or …
-    std::optional<models::FinishReason> finished;     // … the end
-    std::string error;                                // … or why there is none
+    std::optional<int32_t> token;                  // a new token, or …
+    std::optional<models::FinishReason> finished;  // … the end
+    std::string error;                             // … or why there is none
   };
   // Waits for the next item. nullopt after `limit`.
   std::optional<Item> next(std::chrono::milliseconds limit);

@@ -195,8 +195,8 @@ void Server::State::answer_whole(httplib::Response& response, Answer& answer, co
   response.set_content(whole_answer(head, text, answer.finish_reason(), answer.usage()).dump(), "application/json");
 }
 
-void Server::State::answer_streamed(httplib::Response& response, std::shared_ptr<Answer> answer,
-                                    const AnswerHead& head, bool include_usage) {
+void Server::State::answer_streamed(httplib::Response& response, std::shared_ptr<Answer> answer, const AnswerHead& head,
+                                    bool include_usage) {
   auto send = [](httplib::DataSink& sink, const std::string& data) {
     const std::string event = "data: " + data + "\n\n";
     return sink.write(event.data(), event.size());
@@ -244,11 +244,11 @@ void Server::State::add_routes() {
     response.set_content("{\"status\":\"ok\"}", "application/json");
   });
   http.Get("/v1/models", guarded([this](const auto&, auto& response) {
-    response.set_content(model_list(service.ids(), created).dump(), "application/json");
-  }));
+             response.set_content(model_list(service.ids(), created).dump(), "application/json");
+           }));
   http.Get("/metrics", guarded([this](const auto&, auto& response) {
-    response.set_content(metrics.expose(service.load()), "text/plain; version=0.0.4");
-  }));
+             response.set_content(metrics.expose(service.load()), "text/plain; version=0.0.4");
+           }));
   http.Post("/v1/chat/completions", guarded([this](const auto& q, auto& r) { complete(q, r, true); }));
   http.Post("/v1/completions", guarded([this](const auto& q, auto& r) { complete(q, r, false); }));
   http.set_error_handler([](const httplib::Request& request, httplib::Response& response) {

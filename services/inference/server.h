@@ -13,10 +13,10 @@ struct ServerOptions {
   std::string model_name;                                 // served as; the folder's name if empty
   std::map<std::string, std::filesystem::path> adapters;  // served as → PEFT folder
   std::string host = "127.0.0.1";
-  int port = 8000;                                        // 0: a free one
-  std::string api_key;                                    // empty: none asked for
+  int port = 8000;      // 0: a free one
+  std::string api_key;  // empty: none asked for
   std::string dtype = "auto";
-  int64_t max_running = 16;                               // sequences in one batch
+  int64_t max_running = 16;  // sequences in one batch
 };
 
 // Routes: GET /v1/models, POST /v1/chat/completions, POST /v1/completions, GET /metrics (all with the

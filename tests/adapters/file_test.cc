@@ -103,14 +103,14 @@ TEST_F(AdapterFile, LaysExpertsOutAsPeft) {
 }
 
 TEST_F(AdapterFile, NamesTargetsSoThatPeftFindsTheSame) {
-  write_adapter(random_adapter({"attention", "experts", "shared_experts", "router"}), places(model_), "base", root_ / "a");
+  write_adapter(random_adapter({"attention", "experts", "shared_experts", "router"}), places(model_), "base",
+                root_ / "a");
   const base::Json config = base::read_json(root_ / "a" / "adapter_config.json");
   EXPECT_EQ(config["target_modules"], base::Json({"q_proj"}));
   EXPECT_EQ(config["target_parameters"], base::Json({"mlp.experts.down_proj", "mlp.experts.gate_up_proj",
                                                      "mlp.gate.weight", "shared_experts.gate_proj.weight"}));
   write_adapter(random_adapter({"layers.1.self_attn.q_proj"}), places(model_), "base", root_ / "b");
-  EXPECT_EQ(base::read_json(root_ / "b" / "adapter_config.json")["target_modules"],
-            base::Json({"1.self_attn.q_proj"}));
+  EXPECT_EQ(base::read_json(root_ / "b" / "adapter_config.json")["target_modules"], base::Json({"1.self_attn.q_proj"}));
 }
 
 TEST_F(AdapterFile, RefusesOneTensorTooManyOrTooFew) {

@@ -26,14 +26,16 @@ TEST(Lora, AddsEachExpertsProduct) {
   const auto wrapped = wrap_experts(models::make_expert_projection(w), {a, b, 2.0});
   const at::Tensor merged = w + 2.0 * at::bmm(b, a);
   const std::vector<int64_t> offsets{0, 2, 2, 7};
-  const at::Tensor expected = at::cat({at::mm(x.narrow(0, 0, 2), merged[0].t()), at::mm(x.narrow(0, 2, 5), merged[2].t())});
+  const at::Tensor expected =
+      at::cat({at::mm(x.narrow(0, 0, 2), merged[0].t()), at::mm(x.narrow(0, 2, 5), merged[2].t())});
   EXPECT_LT(distance(wrapped->forward(x, offsets), expected), 1e-5);
   EXPECT_LT(distance(wrapped->weight(), merged), 1e-6);
 }
 
 TEST(Lora, GivesTheGradientsOfTheMergedWeight) {
   const at::Tensor w = at::randn({3, 5, 4}, at::kDouble), x = at::randn({7, 4}, at::kDouble);
-  at::Tensor a = at::randn({3, 2, 4}, at::kDouble).requires_grad_(), b = at::randn({3, 5, 2}, at::kDouble).requires_grad_();
+  at::Tensor a = at::randn({3, 2, 4}, at::kDouble).requires_grad_(),
+             b = at::randn({3, 5, 2}, at::kDouble).requires_grad_();
   const std::vector<int64_t> offsets{0, 2, 2, 7};
   const at::Tensor weights = at::randn({7, 5}, at::kDouble);
   (wrap_experts(models::make_expert_projection(w), {a, b, 0.7})->forward(x, offsets) * weights).sum().backward();
@@ -61,8 +63,8 @@ TEST(Lora, DropsOnlyInTrainingAndKeepsTheExpectation) {
   auto dropout = std::make_shared<LoraDropout>();
   dropout->probability = 0.25;
   dropout->generator = at::detail::createCPUGenerator(3);
-  const auto wrapped = wrap_linear(models::make_projection(at::zeros({1, 4000})),
-                                   {at::ones({1, 4000}), at::ones({1, 1}), 1.0}, dropout);
+  const auto wrapped =
+      wrap_linear(models::make_projection(at::zeros({1, 4000})), {at::ones({1, 4000}), at::ones({1, 1}), 1.0}, dropout);
   const at::Tensor x = at::ones({1, 4000});
   EXPECT_EQ(wrapped->forward(x).item<double>(), 4000.0);
   dropout->training = true;

@@ -11,7 +11,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-LoraConfig config_of(const std::string& yaml) { return LoraConfig::read(base::Fields::from_yaml_text(yaml, "run.yaml")); }
+LoraConfig config_of(const std::string& yaml) {
+  return LoraConfig::read(base::Fields::from_yaml_text(yaml, "run.yaml"));
+}
 
 Plan plan_of(const std::string& yaml) {
   tests::FakeModel model;
@@ -34,7 +36,8 @@ std::string refusal(const std::string& yaml) {
 }
 
 TEST(Plan, NamesTheGroups) {
-  EXPECT_THAT(slots_of(plan_of("target_modules: [attention]")), ElementsAre("0.self_attn.q_proj", "1.self_attn.q_proj"));
+  EXPECT_THAT(slots_of(plan_of("target_modules: [attention]")),
+              ElementsAre("0.self_attn.q_proj", "1.self_attn.q_proj"));
   EXPECT_THAT(slots_of(plan_of("target_modules: experts")),
               ElementsAre("1.mlp.experts.gate_up_proj", "1.mlp.experts.down_proj"));
   EXPECT_EQ(slots_of(plan_of("target_modules: [all-linear]")).size(), 7u);
@@ -90,10 +93,10 @@ TEST(Plan, GivesPeftsKeysAndShapes) {
 
 TEST(Plan, ListsWhatStaysFrozen) {
   const Plan plan = plan_of("target_modules: [layers.0.self_attn.q_proj, mlp.gate]");
-  EXPECT_THAT(plan.frozen, ElementsAre("model.layers.*.mlp.gate_proj", "model.layers.1.self_attn.q_proj",
-                                       "model.layers.*.mlp.experts.gate_up_proj",
-                                       "model.layers.*.mlp.experts.down_proj",
-                                       "model.layers.*.mlp.shared_experts.gate_proj"));
+  EXPECT_THAT(plan.frozen,
+              ElementsAre("model.layers.*.mlp.gate_proj", "model.layers.1.self_attn.q_proj",
+                          "model.layers.*.mlp.experts.gate_up_proj", "model.layers.*.mlp.experts.down_proj",
+                          "model.layers.*.mlp.shared_experts.gate_proj"));
   EXPECT_EQ(plan.to_json()["tensors"].size(), 4u);
   EXPECT_EQ(plan.digest(), plan_of("target_modules: [layers.0.self_attn.q_proj, mlp.gate]").digest());
   EXPECT_NE(plan.digest(), plan_of("target_modules: [mlp.gate]").digest());

@@ -46,8 +46,8 @@ class Served:
     """A running `masbak-worker serve`, ended by its process id on exit."""
 
     def __init__(self, model, *arguments):
-        self.process = subprocess.Popen([str(WORKER), "serve", str(model), "--listen", "127.0.0.1:0", *map(str, arguments)],
-                                        stdout=subprocess.PIPE, text=True)
+        command = [WORKER, "serve", model, "--listen", "127.0.0.1:0", *arguments]
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
         line = self.process.stdout.readline()

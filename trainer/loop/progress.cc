@@ -39,7 +39,8 @@ void Progress::step(int64_t step, double loss, double tokens_per_second) {
   last_ = now;
   std::string left;
   if (step > first_step_) {
-    const double per_step = std::chrono::duration<double>(now - first_).count() / static_cast<double>(step - first_step_);
+    const double per_step =
+        std::chrono::duration<double>(now - first_).count() / static_cast<double>(step - first_step_);
     left = "  " + duration(per_step * static_cast<double>(total_ - step)) + " left";
   }
   std::fprintf(stderr, "%sstep %lld/%lld  loss %.4f  %.0f tokens/s%s%s", terminal_ ? "\r\033[K" : "",

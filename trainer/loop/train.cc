@@ -102,8 +102,8 @@ void Job::report_data() {
   for (const DatasetReport& report : data_.reports) {
     Json first = Json::array();
     for (const RowProblem& problem : report.problems) {
-      const Json row{{"file", report.file}, {"line", problem.line}, {"field", problem.field},
-                     {"message", problem.message}};
+      const Json row{
+          {"file", report.file}, {"line", problem.line}, {"field", problem.field}, {"message", problem.message}};
       lines += row.dump() + "\n";
       if (first.size() < kProblemsInEvent) first.push_back(row);
     }
@@ -114,8 +114,9 @@ void Job::report_data() {
       progress_->note("warning: " + message);
     }
     if (report.truncated > 0) {
-      const std::string message = std::to_string(report.truncated) + " of " + std::to_string(report.rows) + " rows of " +
-                                  report.file + " are cut at max_length " + std::to_string(run_.training.max_length);
+      const std::string message = std::to_string(report.truncated) + " of " + std::to_string(report.rows) +
+                                  " rows of " + report.file + " are cut at max_length " +
+                                  std::to_string(run_.training.max_length);
       events_.write("warning", {{"message", message}});
       progress_->note("warning: " + message);
     }
@@ -164,7 +165,8 @@ void Job::start() {
   const adapters::Plan& plan = adapter_.plan;
   base::write_file_durably(folder_ / "plan.json", plan.to_json().dump(2) + "\n");
   Json rows = Json::object();
-  for (const DatasetReport& report : data_.reports) rows[report.file] = report.rows - static_cast<int64_t>(report.problems.size());
+  for (const DatasetReport& report : data_.reports)
+    rows[report.file] = report.rows - static_cast<int64_t>(report.problems.size());
   events_.write("started", {{"plan",
                              {{"digest", plan.digest()},
                               {"trainable_parameters", plan.trainable_parameters},
@@ -192,10 +194,11 @@ void Job::evaluate() {
   } else {
     ++state_.evals_without_improvement;
   }
-  events_.write_once("eval", state_.step, {{"epoch", batches_->epochs_after(state_.step)},
-                                           {"eval_loss", number_or_null(loss)},
-                                           {"best_eval_loss", *state_.best_eval_loss},
-                                           {"best_step", state_.best_step}});
+  events_.write_once("eval", state_.step,
+                     {{"epoch", batches_->epochs_after(state_.step)},
+                      {"eval_loss", number_or_null(loss)},
+                      {"best_eval_loss", *state_.best_eval_loss},
+                      {"best_step", state_.best_step}});
   char text[96];
   std::snprintf(text, sizeof text, "step %lld: eval loss %.4f", static_cast<long long>(state_.step), loss);
   progress_->note(text);
@@ -245,9 +248,9 @@ void Job::take_step() {
   }
   const auto told = events_.told_loss(state_.step);
   if (told && *told != result.loss) {
-    events_.write("warning", {{"message", "step " + std::to_string(state_.step) + " repeated after the resume has loss " +
-                                              Json(result.loss).dump() + ", before the interruption it was " +
-                                              Json(*told).dump()}});
+    events_.write("warning", {{"message", "step " + std::to_string(state_.step) +
+                                              " repeated after the resume has loss " + Json(result.loss).dump() +
+                                              ", before the interruption it was " + Json(*told).dump()}});
   }
   events_.write_once("step", state_.step, event);
   progress_->step(state_.step, result.loss, speed);

@@ -14,14 +14,16 @@ namespace {
 // Sums over the micro-batches of one step.
 class RouterSums {
  public:
-  void add(const std::vector<models::RouterRecord>& records) {
+  // Only the first `tokens` of each record count: the rest fill the batch up.
+  void add(const std::vector<models::RouterRecord>& records, int64_t tokens) {
     if (sums_.empty()) sums_.resize(records.size());
     for (size_t i = 0; i < records.size(); ++i) {
-      const at::Tensor scores_TE = records[i].scores_TE.detach().to(at::kFloat);
+      const at::Tensor scores_TE = records[i].scores_TE.detach().narrow(0, 0, tokens).to(at::kFloat);
       const at::Tensor share_TE = scores_TE / scores_TE.sum(1, true).clamp_min(1e-20);
       sums_[i].entropy -= at::xlogy(share_TE, share_TE).sum(at::kDouble).item<double>();
       sums_[i].tokens += scores_TE.size(0);
-      const at::Tensor counts_E = at::bincount(records[i].chosen_TK.flatten(), {}, scores_TE.size(1)).cpu();
+      const at::Tensor counts_E =
+          at::bincount(records[i].chosen_TK.narrow(0, 0, tokens).flatten(), {}, scores_TE.size(1)).cpu();
       const auto* counts = counts_E.const_data_ptr<int64_t>();
       sums_[i].counts.resize(static_cast<size_t>(counts_E.numel()));
       for (size_t e = 0; e < sums_[i].counts.size(); ++e) sums_[i].counts[e] += counts[e];
@@ -67,9 +69,9 @@ StepResult Trainer::step(const std::vector<std::vector<const TokenSequence*>>& m
   StepResult result;
   std::vector<LabelledBatch> batches;
   for (const auto& examples : micro_batches) {
-    batches.push_back(label_batch(examples, model_.info().vocabulary));
+    batches.push_back(label_batch(examples, model_.info().vocabulary, /*fill=*/true));
     result.labelled += batches.back().labelled();
-    result.tokens += batches.back().batch.ids_T.size(0);
+    result.tokens += batches.back().tokens;
   }
   optimizer_->zero_gradients();
   adapter_.dropout->training = true;
@@ -79,7 +81,7 @@ StepResult Trainer::step(const std::vector<std::vector<const TokenSequence*>>& m
   for (const LabelledBatch& batch : batches) {
     const bool mixture = model_.info().experts > 0 && batch.labelled() > 0;
     sum += sft_backward(model_, batch, result.labelled, mixture ? &records : nullptr);
-    if (mixture) routers.add(records);
+    if (mixture) routers.add(records, batch.tokens);
     records.clear();
   }
   adapter_.dropout->training = false;
@@ -103,7 +105,7 @@ double Trainer::evaluate(const std::vector<TokenSequence>& examples) {
     std::vector<const TokenSequence*> batch;
     const size_t end = std::min(examples.size(), begin + static_cast<size_t>(training_.batch_size));
     for (size_t i = begin; i < end; ++i) batch.push_back(&examples[i]);
-    const LabelledBatch labels = label_batch(batch, model_.info().vocabulary);
+    const LabelledBatch labels = label_batch(batch, model_.info().vocabulary, /*fill=*/true);
     sum += sft_loss(model_, labels);
     labelled += labels.labelled();
   }

@@ -12,8 +12,9 @@ namespace masbak::trainer {
 namespace {
 
 constexpr int32_t kIgnored = -100;
-// Numbers of one chunk of logits: 64 MiB in float32.
-constexpr int64_t kChunkNumbers = 16 << 20;
+// Numbers of one chunk of logits: 28 MiB in float32, below what glibc gives back to the system at once (32 MiB).
+constexpr int64_t kChunkNumbers = 7 << 20;
+constexpr int64_t kFillMultiple = 16, kFillFrom = 128;
 
 at::Tensor tensor_of(const std::vector<int64_t>& values) {
   return at::tensor(at::IntArrayRef(values), at::TensorOptions().dtype(at::kLong));
@@ -46,7 +47,7 @@ double cross_entropy(at::Tensor& logits_NV, const at::Tensor& targets_N, double 
 
 }  // namespace
 
-LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary) {
+LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary, bool fill) {
   LabelledBatch result;
   std::vector<int64_t> ids, rows, targets;
   for (const TokenSequence* example : examples) {
@@ -61,6 +62,12 @@ LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int
       rows.push_back(begin + i - 1);
       targets.push_back(example->labels[i]);
     }
+  }
+  result.tokens = static_cast<int64_t>(ids.size());
+  const int64_t missing = (kFillMultiple - result.tokens % kFillMultiple) % kFillMultiple;
+  if (fill && missing > 0 && result.tokens >= kFillFrom) {
+    result.batch.slices.push_back({result.tokens, missing, nullptr});
+    ids.resize(ids.size() + static_cast<size_t>(missing), 0);
   }
   result.batch.ids_T = tensor_of(ids);
   result.rows_N = tensor_of(rows);

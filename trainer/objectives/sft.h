@@ -18,11 +18,14 @@ struct LabelledBatch {
   models::Batch batch;
   at::Tensor rows_N;     // int64: places in T whose next token has a label
   at::Tensor targets_N;  // int64: that label
+  int64_t tokens = 0;    // of the examples; the batch may be filled up with a few more behind them
   int64_t labelled() const { return rows_N.size(0); }
 };
 
-// OUT_OF_RANGE, with the row's line, for an id or label outside the vocabulary.
-LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary);
+// With `fill` the tokens are filled up to a multiple of 16 by one more sequence without labels: oneDNN makes machine
+// code for every new size of a product, and lengths in steps of 16 soon repeat. OUT_OF_RANGE, with the row's line,
+// for an id or label outside the vocabulary.
+LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary, bool fill = false);
 
 // The sum of the cross entropies over the labelled rows. No gradient.
 double sft_loss(models::CausalModel& model, const LabelledBatch& batch);

@@ -26,7 +26,8 @@ void add_scan(CommandLine& line) {
   command->add_option("--format", *format, "auto, alpaca, sharegpt, messages, text, preference, tokens")
       ->capture_default_str();
   command->footer("Example: masbak-worker scan train.jsonl");
-  command->callback([&chosen = line.chosen, file, format] { chosen = [file, format] { return scan(*file, *format); }; });
+  command->callback(
+      [&chosen = line.chosen, file, format] { chosen = [file, format] { return scan(*file, *format); }; });
 }
 
 }  // namespace masbak::worker

@@ -39,7 +39,8 @@ int serve(ServeArguments& arguments) {
     while (!options.api_key.empty() && isspace(static_cast<unsigned char>(options.api_key.back()))) {
       options.api_key.pop_back();
     }
-    if (options.api_key.empty()) base::fail_input("expected a key, found an empty file", {.file = arguments.api_key_file});
+    if (options.api_key.empty())
+      base::fail_input("expected a key, found an empty file", {.file = arguments.api_key_file});
   }
   base::install_stop_signals();
   inference::Server server(options);

@@ -1,4 +1,5 @@
-"""Templates and contexts for the golden file: every feature of the language once, and chat templates as models have them."""
+"""Templates and contexts for the golden file: every feature of the language once, and chat templates as
+models have them."""
 
 import pathlib
 
@@ -23,7 +24,8 @@ ASK = {"role": "user", "content": "  What does PI-101 read? أجب من فضلك
 ANSWER = {"role": "assistant", "content": "3.2 bar."}
 THOUGHT = {"role": "assistant", "reasoning_content": "Look it up.\nThen say.", "content": "It is 3.2 bar."}
 CALL = {"role": "assistant", "content": "", "tool_calls": [
-    {"id": "c1", "type": "function", "function": {"name": "read_gauge", "arguments": {"tag": "PI-101", "x": [1, 2.5, None]}}}]}
+    {"id": "c1", "type": "function",
+     "function": {"name": "read_gauge", "arguments": {"tag": "PI-101", "x": [1, 2.5, None]}}}]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "{\"value\": 3.2}"}
 
 CONVERSATIONS = [
@@ -66,7 +68,8 @@ TOOLED = """{%- macro show(value, depth=0) -%}
 {%- if value is mapping -%}{ {%- for key, item in value | dictsort %} {{ key }}: {{ show(item, depth + 1) }}
 {%- if not loop.last %},{% endif %}{% endfor %} }
 {%- elif value is string -%}"{{ value }}"
-{%- elif value is iterable -%}[{% for item in value %}{{ show(item, depth + 1) }}{{ ', ' if not loop.last }}{% endfor %}]
+{%- elif value is iterable -%}[{% for item in value %}{{ show(item, depth + 1) }}{{ ', ' if
+not loop.last }}{% endfor %}]
 {%- else -%}{{ value | tojson }}{%- endif -%}
 {%- endmacro -%}
 {%- set ns = namespace(last_user=-1, calls=0) -%}
@@ -92,13 +95,15 @@ TOOLED = """{%- macro show(value, depth=0) -%}
 {{ message.content | selectattr('type', 'equalto', 'text') | map(attribute='text') | join }}
 {%- endif -%}
 {% for call in message.tool_calls or [] %}{% set ns.calls = ns.calls + 1 %}
-CALL {{ ns.calls }} {{ call.function.name }}({% for k, v in call.function.arguments.items() %}{{ k }}={{ v | tojson }}{{ ", " if not loop.last }}{% endfor %})
+CALL {{ ns.calls }} {{ call.function.name }}({% for k, v in call.function.arguments.items() %}{{ k }}={{
+v | tojson }}{{ ", " if not loop.last }}{% endfor %})
 {%- endfor -%}
 </>
 {% else %}
 nothing said
 {% endfor %}
-{%- if add_generation_prompt %}<ASSISTANT>{% if enable_thinking is defined and not enable_thinking %}(no think){% endif %}{% endif %}
+{%- if add_generation_prompt %}<ASSISTANT>{% if enable_thinking is defined and
+not enable_thinking %}(no think){% endif %}{% endif %}
 """
 
 MASKED = """{%- macro turn(m) %}{% generation %}{{ m.content }}{% endgeneration %}|{% endmacro -%}

@@ -14,7 +14,8 @@ sys.path.insert(0, str(HERE.parent))
 os.environ["HF_HUB_OFFLINE"] = "1"
 import template_cases  # noqa: E402
 import texts  # noqa: E402
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers  # noqa: E402
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models  # noqa: E402
+from tokenizers import pre_tokenizers, processors, trainers  # noqa: E402
 from transformers.utils.chat_template_utils import render_jinja_template  # noqa: E402
 
 
