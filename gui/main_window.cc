@@ -85,10 +85,7 @@ void MainWindow::build_sidebar(QWidget* sidebar) {
   buttons->addWidget(theme_button_ = new QPushButton(sidebar));
   foot->addLayout(buttons);
   column->addLayout(foot);
-  for (auto* button : {language_button_, theme_button_}) {
-    button->setProperty("role", "quiet");
-    button->setFixedHeight(34);  // the Arabic letters are taller
-  }
+  for (auto* button : {language_button_, theme_button_}) button->setProperty("role", "quiet");
   connect(language_button_, &QPushButton::clicked, this, [this] { set_language(language_ == "ar" ? "en" : "ar"); });
   connect(theme_button_, &QPushButton::clicked, this, [this] { set_dark(!dark_); });
 }

@@ -86,7 +86,8 @@ void JobsPage::retheme() { chart_->retheme(); }
 
 bool JobsPage::ready() const {
   const int row = workspace_.jobs.row_of(followed_.toStdString());
-  return Page::ready() && (row < 0 || seq_ >= workspace_.jobs.at(row).last_seq());
+  if (row < 0) return Page::ready() && workspace_.jobs.rowCount() == 0;
+  return Page::ready() && seq_ >= workspace_.jobs.at(row).last_seq();
 }
 
 void JobsPage::follow_selection() {

@@ -3,6 +3,7 @@
 #include <QComboBox>
 #include <QDoubleSpinBox>
 #include <QFormLayout>
+#include <QGuiApplication>
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QLineEdit>
@@ -158,6 +159,11 @@ void StartPage::retranslate() {
   run_heading_->setText(tr("The run file that this makes"));
   run_->setAccessibleName(tr("The run file that this makes"));
   submit_->setText(tr("Start"));
+  // A line edit goes by its text's direction, and digits have none.
+  const auto side = QGuiApplication::isRightToLeft() ? Qt::AlignRight : Qt::AlignLeft;
+  for (auto* spin : std::initializer_list<QAbstractSpinBox*>{epochs_, rank_, batch_, rate_}) {
+    spin->setAlignment(side | Qt::AlignVCenter);
+  }
   update_choices();
 }
 

@@ -49,6 +49,7 @@ LossChart::LossChart(QWidget* parent)
   setRenderHint(QPainter::Antialiasing);
   setMinimumHeight(240);
   setFrameShape(QFrame::NoFrame);
+  viewport()->setFocusPolicy(Qt::NoFocus);  // the chart itself has the focus and the name
   setLayoutDirection(Qt::LeftToRight);
   chart()->setMargins({0, 0, 8, 0});
   chart()->layout()->setContentsMargins(0, 0, 0, 0);

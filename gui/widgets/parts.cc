@@ -67,6 +67,11 @@ void ResourceTable::setModel(QAbstractItemModel* model) {
   // The empty text comes and goes with the first row.
   connect(model, &QAbstractItemModel::rowsInserted, viewport(), qOverload<>(&QWidget::update));
   connect(model, &QAbstractItemModel::rowsRemoved, viewport(), qOverload<>(&QWidget::update));
+  // The header measures its columns when the table is laid out, which for a page that is not shown is before
+  // its rows have come.
+  const auto measure = [this] { horizontalHeader()->resizeSections(QHeaderView::ResizeToContents); };
+  connect(model, &QAbstractItemModel::rowsInserted, this, measure, Qt::QueuedConnection);
+  connect(model, &QAbstractItemModel::dataChanged, this, measure, Qt::QueuedConnection);
 }
 
 void ResourceTable::set_empty_text(const QString& text) {

@@ -83,8 +83,8 @@ QString style_sheet(const Theme& t) {
     QFrame[role="sidebar"] { background: SURFACE; border: none; }
     QListWidget[role="navigation"] { background: SURFACE; border: none; outline: none; }
     QListWidget[role="navigation"]::item { padding: 10px 14px; border: 1px solid transparent; border-radius: 6px;
-                                              margin: 1px 8px; color: TEXT; }
-    QListWidget[role="navigation"]:focus::item:selected { border: 1px solid ACCENT; }
+                                              margin: 1px 8px; min-height: 20px; max-height: 20px; color: TEXT; }
+    QListWidget[role="navigation"]::item:focus { border-color: ACCENT; }
     QListWidget[role="navigation"]::item:hover { background: WINDOW; }
     QListWidget[role="navigation"]::item:selected { background: RAISED; color: ACCENT; font-weight: 600; }
     QTableView { background: SURFACE; border: 1px solid LINE; border-radius: 8px; gridline-color: LINE;
@@ -100,7 +100,8 @@ QString style_sheet(const Theme& t) {
     QScrollBar::handle:hover { background: MUTED; }
     QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
     QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
-    QPushButton { background: SURFACE; border: 1px solid LINE; border-radius: 6px; padding: 7px 16px; color: TEXT; }
+    QPushButton { background: SURFACE; border: 1px solid LINE; border-radius: 6px; padding: 7px 16px; color: TEXT;
+                  min-height: 20px; max-height: 20px; }  /* one height, though Arabic lines are taller */
     QPushButton:hover { border-color: ACCENT; }
     QPushButton:focus { border: 2px solid ACCENT; padding: 6px 15px; }
     QPushButton:disabled { color: MUTED; background: WINDOW; }

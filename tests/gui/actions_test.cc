@@ -106,7 +106,7 @@ TEST_F(Actions, ChoicesStayWhileTheListsChange) {
 TEST_F(Actions, TheRunningJobIsShownAndGrowsAndCanBeCancelled) {
   open("jobs");
   EXPECT_EQ(table()->selected(), "jobs/7");
-  EXPECT_TRUE(says("tokens a second"));
+  EXPECT_TRUE(wait_for([&] { return says("tokens a second"); }));
   server_.data().advance();
   const auto job = of_server<v1::Job>([](FakeData& data) { return *data.job("jobs/7"); });
   const QString loss = QString::number(job.loss(), 'f', 3);

@@ -1,10 +1,9 @@
 // The item models under Qt's own checker: every insertion, move, removal and change is announced as views need it.
 #include <gtest/gtest.h>
 
-#include <QAbstractItemModelTester>
-#include <QItemSelectionModel>
-#include <QPersistentModelIndex>
-#include <QSignalSpy>
+#include <QtTest/QAbstractItemModelTester>
+#include <QtTest/QSignalSpy>
+#include <algorithm>
 #include <random>
 
 #include "gui/models/columns.h"
