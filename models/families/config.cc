@@ -10,19 +10,73 @@ namespace {
 // Fields of transformers' PretrainedConfig and of well-known converters that do not enter the function
 // computed from token ids to logits.
 const std::set<std::string>& silent_fields() {
-  static const std::set<std::string> kFields = {
-      "architectures", "auto_map", "bos_token_id", "chunk_size_feed_forward", "decoder_start_token_id", "dtype",
-      "eos_token_id", "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "id2label", "initializer_range",
-      "is_decoder", "label2id", "max_length", "model_type", "name_or_path", "num_labels", "output_attentions",
-      "output_hidden_states", "output_router_logits", "pad_token_id", "prefix", "pretraining_tp", "problem_type",
-      "return_dict", "return_dict_in_generate", "router_aux_loss_coef", "aux_loss_alpha", "seq_aux", "ep_size",
-      "sep_token_id", "task_specific_params", "tokenizer_class", "torch_dtype", "torchscript", "transformers_version",
-      "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache", "attention_dropout", "hidden_dropout",
-      "num_nextn_predict_layers", "num_mtp_layers", "qk_head_dim", "_name_or_path", "_attn_implementation",
-      "is_encoder_decoder", "tie_encoder_decoder", "temperature", "top_k", "top_p", "do_sample", "num_beams",
-      "length_penalty", "repetition_penalty", "diversity_penalty", "min_length", "typical_p", "early_stopping",
-      "num_return_sequences", "num_beam_groups", "encoder_no_repeat_ngram_size", "no_repeat_ngram_size",
-      "remove_invalid_values", "max_window_layers"};
+  static const std::set<std::string> kFields = {"architectures",
+                                                "auto_map",
+                                                "bos_token_id",
+                                                "chunk_size_feed_forward",
+                                                "decoder_start_token_id",
+                                                "dtype",
+                                                "eos_token_id",
+                                                "finetuning_task",
+                                                "forced_bos_token_id",
+                                                "forced_eos_token_id",
+                                                "id2label",
+                                                "initializer_range",
+                                                "is_decoder",
+                                                "label2id",
+                                                "max_length",
+                                                "model_type",
+                                                "name_or_path",
+                                                "num_labels",
+                                                "output_attentions",
+                                                "output_hidden_states",
+                                                "output_router_logits",
+                                                "pad_token_id",
+                                                "prefix",
+                                                "pretraining_tp",
+                                                "problem_type",
+                                                "return_dict",
+                                                "return_dict_in_generate",
+                                                "router_aux_loss_coef",
+                                                "aux_loss_alpha",
+                                                "seq_aux",
+                                                "ep_size",
+                                                "sep_token_id",
+                                                "task_specific_params",
+                                                "tokenizer_class",
+                                                "torch_dtype",
+                                                "torchscript",
+                                                "transformers_version",
+                                                "unsloth_fixed",
+                                                "unsloth_version",
+                                                "use_bfloat16",
+                                                "use_cache",
+                                                "attention_dropout",
+                                                "hidden_dropout",
+                                                "num_nextn_predict_layers",
+                                                "num_mtp_layers",
+                                                "qk_head_dim",
+                                                "_name_or_path",
+                                                "_attn_implementation",
+                                                "is_encoder_decoder",
+                                                "tie_encoder_decoder",
+                                                "temperature",
+                                                "top_k",
+                                                "top_p",
+                                                "do_sample",
+                                                "num_beams",
+                                                "length_penalty",
+                                                "repetition_penalty",
+                                                "diversity_penalty",
+                                                "min_length",
+                                                "typical_p",
+                                                "early_stopping",
+                                                "num_return_sequences",
+                                                "num_beam_groups",
+                                                "encoder_no_repeat_ngram_size",
+                                                "no_repeat_ngram_size",
+                                                "remove_invalid_values",
+                                                "max_window_layers"};
   return kFields;
 }
 
@@ -34,10 +88,10 @@ bool means_off(const base::Json& value) {
 }
 
 [[noreturn]] void refuse(const base::Fields& config, const std::string& key, const std::string& wanted) {
-  throw base::Error(base::Code::kUnimplemented,
-                    "the model's configuration has " + key + " = " + config.raw(key).dump() +
-                        ", which is not implemented" + wanted,
-                    config.where(key));
+  throw base::Error(
+      base::Code::kUnimplemented,
+      "the model's configuration has " + key + " = " + config.raw(key).dump() + ", which is not implemented" + wanted,
+      config.where(key));
 }
 
 }  // namespace
@@ -59,9 +113,10 @@ void require_value(const base::Fields& config, const std::string& key, const bas
 void read_common(const base::Fields& config) {
   require_value(config, "hidden_act", "silu");
   if (config.has("quantization_config")) {
-    throw base::Error(base::Code::kUnimplemented,
-                      "weights stored with a quantization_config cannot be read yet; use a bfloat16 or float32 checkpoint",
-                      config.where("quantization_config"));
+    throw base::Error(
+        base::Code::kUnimplemented,
+        "weights stored with a quantization_config cannot be read yet; use a bfloat16 or float32 checkpoint",
+        config.where("quantization_config"));
   }
 }
 

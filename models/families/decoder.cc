@@ -44,7 +44,8 @@ Batch make_batch(const std::vector<std::vector<int32_t>>& sequences) {
     batch.slices.push_back({static_cast<int64_t>(ids.size()), static_cast<int64_t>(sequence.size()), nullptr});
     ids.insert(ids.end(), sequence.begin(), sequence.end());
   }
-  batch.ids_T = at::from_blob(ids.data(), {static_cast<int64_t>(ids.size())}, at::TensorOptions().dtype(at::kLong)).clone();
+  batch.ids_T =
+      at::from_blob(ids.data(), {static_cast<int64_t>(ids.size())}, at::TensorOptions().dtype(at::kLong)).clone();
   return batch;
 }
 
@@ -69,7 +70,8 @@ Context Decoder::context(const Batch& batch) const {
     spans.push_back({past, past + slice.length});
   }
   if (next == 0 || next != batch.ids_T.size(0)) {
-    throw base::Error(base::Code::kInternal, "the slices of a batch must cover its tokens, of which there must be some");
+    throw base::Error(base::Code::kInternal,
+                      "the slices of a batch must cover its tokens, of which there must be some");
   }
   std::tie(context.cos_TF, context.sin_TF) = parts_.rotary.angles(spans);
   return context;
@@ -118,8 +120,8 @@ std::unique_ptr<CausalModel> Decoder::share() const {
   copy.last_norm_D = parts_.last_norm_D;
   copy.head = parts_.head;
   for (const DecoderLayer& layer : parts_.layers) {
-    copy.layers.push_back({layer.attention_norm_D, layer.feed_forward_norm_D, layer.attention->clone(),
-                           layer.feed_forward->clone()});
+    copy.layers.push_back(
+        {layer.attention_norm_D, layer.feed_forward_norm_D, layer.attention->clone(), layer.feed_forward->clone()});
   }
   return std::make_unique<Decoder>(std::move(copy));
 }

@@ -40,7 +40,8 @@ const Family& find_family(const base::Fields& config) {
     }
   }
   throw base::Error(base::Code::kUnimplemented,
-                    "models of type \"" + type + "\" are not implemented; there are " + known, config.where("model_type"));
+                    "models of type \"" + type + "\" are not implemented; there are " + known,
+                    config.where("model_type"));
 }
 
 std::unique_ptr<CausalModel> load_model(const std::filesystem::path& folder, const std::string& dtype) {

@@ -113,13 +113,16 @@ void WeightReader::finish(const std::vector<std::string>& ignored) const {
     const bool on_purpose = std::any_of(ignored.begin(), ignored.end(),
                                         [&name](const std::string& begin) { return name.starts_with(begin); });
     if (!on_purpose) {
-      base::fail_input("tensor \"" + name + "\" belongs to no part of the model that config.json describes; remove it, "
-                       "or use the config.json that came with these weights", {checkpoint_.folder().string(), 0, name});
+      base::fail_input("tensor \"" + name +
+                           "\" belongs to no part of the model that config.json describes; remove it, "
+                           "or use the config.json that came with these weights",
+                       {checkpoint_.folder().string(), 0, name});
     }
     if (left_out++ == 0) first = name;
   }
   if (left_out > 0) {
-    base::log_info(std::to_string(left_out) + " tensors are left out, as transformers does (the first is " + first + ")");
+    base::log_info(std::to_string(left_out) + " tensors are left out, as transformers does (the first is " + first +
+                   ")");
   }
 }
 

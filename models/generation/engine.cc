@@ -20,8 +20,8 @@ struct Sequence {
   GenerationRequest request;
   RandomStream random;
   std::unique_ptr<KvCache> cache;
-  int64_t read = 0;         // prompt tokens in the cache, or planned for the step that runs
-  int32_t last = 0;         // the newest token, not yet in the cache
+  int64_t read = 0;  // prompt tokens in the cache, or planned for the step that runs
+  int32_t last = 0;  // the newest token, not yet in the cache
   int64_t produced = 0;
 
   int64_t prompt_left() const { return static_cast<int64_t>(request.prompt.size()) - read; }
@@ -60,7 +60,8 @@ void Engine::submit(GenerationRequest request) {
   if (length == 0) base::fail_input("the prompt has no tokens; give at least one");
   if (request.sampling.max_tokens < 1) base::fail_input("max_tokens must be at least 1");
   if (length >= info.max_positions) {
-    base::fail_input("the prompt has " + std::to_string(length) + " tokens, which leaves no room for an answer in the model's " +
+    base::fail_input("the prompt has " + std::to_string(length) +
+                     " tokens, which leaves no room for an answer in the model's " +
                      std::to_string(info.max_positions) + " positions; shorten it");
   }
   for (int32_t id : request.prompt) {
@@ -130,7 +131,8 @@ bool Engine::step() {
     answering.push_back(in_step[s]);
   }
   if (answering.empty()) return true;
-  const at::Tensor index = at::from_blob(last.data(), {static_cast<int64_t>(last.size())}, at::TensorOptions().dtype(at::kLong));
+  const at::Tensor index =
+      at::from_blob(last.data(), {static_cast<int64_t>(last.size())}, at::TensorOptions().dtype(at::kLong));
   const at::Tensor logits_NV = state.model.logits(hidden_TD.index_select(0, index)).to(at::kFloat).cpu().contiguous();
   const int64_t vocabulary = logits_NV.size(1);
   for (size_t i = 0; i < answering.size(); ++i) {

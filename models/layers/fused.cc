@@ -41,7 +41,8 @@ void for_rows(int64_t rows, int64_t size, const Body& body) {
 }
 
 // A bfloat16 type as ATen's dispatch macro names it, for the kernels' templates.
-#define MASBAK_DISPATCH(TENSOR, ...) AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, (TENSOR).scalar_type(), "masbak", __VA_ARGS__)
+#define MASBAK_DISPATCH(TENSOR, ...) \
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, (TENSOR).scalar_type(), "masbak", __VA_ARGS__)
 
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
   static Variable forward(AutogradContext* context, const Variable& x, const at::Tensor& weight, double epsilon) {
@@ -56,8 +57,8 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
       auto* to = y.mutable_data_ptr<scalar_t>();
       auto* kept = scales.mutable_data_ptr<A>();
       for_rows(rows.size(0), size, [&](int64_t begin, int64_t end) {
-        row_kernels<scalar_t>().rms_norm(end - begin, size, from + begin * stride, stride, w,
-                                         static_cast<A>(epsilon), to + begin * size, kept + begin);
+        row_kernels<scalar_t>().rms_norm(end - begin, size, from + begin * stride, stride, w, static_cast<A>(epsilon),
+                                         to + begin * size, kept + begin);
       });
     });
     context->save_for_backward({rows, weight, scales});
@@ -127,9 +128,9 @@ struct SiluTimes : torch::autograd::Function<SiluTimes> {
       auto* dg = dgate.mutable_data_ptr<scalar_t>();
       auto* du = halves ? dg + size : dup.mutable_data_ptr<scalar_t>();
       for_rows(g_rows.size(0), size, [&](int64_t begin, int64_t end) {
-        row_kernels<scalar_t>().silu_times_backward(
-            end - begin, size, d + begin * size, g + begin * g_stride, g_stride, u + begin * u_stride, u_stride,
-            dg + begin * d_stride, d_stride, du + begin * d_stride, d_stride);
+        row_kernels<scalar_t>().silu_times_backward(end - begin, size, d + begin * size, g + begin * g_stride, g_stride,
+                                                    u + begin * u_stride, u_stride, dg + begin * d_stride, d_stride,
+                                                    du + begin * d_stride, d_stride);
       });
     });
     return {dgate, dup, at::Tensor()};
@@ -162,8 +163,8 @@ at::Tensor rotate_rows(const at::Tensor& x_THD, const at::Tensor& cos_TF, const 
 }
 
 struct Rotate : torch::autograd::Function<Rotate> {
-  static Variable forward(AutogradContext* context, const Variable& x, const at::Tensor& cosine,
-                          const at::Tensor& sine, bool interleaved) {
+  static Variable forward(AutogradContext* context, const Variable& x, const at::Tensor& cosine, const at::Tensor& sine,
+                          bool interleaved) {
     context->save_for_backward({cosine, sine});
     context->saved_data["interleaved"] = interleaved;
     return rotate_rows(x, cosine, sine, false, interleaved, false);
@@ -235,8 +236,8 @@ struct CombineRows : torch::autograd::Function<CombineRows> {
         for (int64_t pair = begin * count; pair < end * count; ++pair) {
           const int64_t token = pair / count, row = rows[pair];
           const scalar_t* against = weights_wanted ? y + row * size : dout + token * size;
-          const A dot = row_kernels<scalar_t>().scale_and_dot(size, dout + token * size, weights[pair], against,
-                                                              dy + row * size);
+          const A dot =
+              row_kernels<scalar_t>().scale_and_dot(size, dout + token * size, weights[pair], against, dy + row * size);
           if (dw) dw[pair] = dot;
         }
       });
@@ -267,7 +268,8 @@ at::Tensor rotate(const at::Tensor& x_THD, const at::Tensor& cos_TF, const at::T
   if (has_kernel(x_THD)) return Rotate::apply(x_THD, cos_TF, sin_TF, interleaved);
   const int64_t frequencies = cos_TF.size(1), plain = x_THD.size(2) - 2 * frequencies;
   const at::Tensor rotary = x_THD.narrow(2, plain, 2 * frequencies);
-  const at::Tensor pairs = interleaved ? rotary.unflatten(2, {frequencies, 2}) : rotary.unflatten(2, {2, frequencies}).transpose(2, 3);
+  const at::Tensor pairs =
+      interleaved ? rotary.unflatten(2, {frequencies, 2}) : rotary.unflatten(2, {2, frequencies}).transpose(2, 3);
   const at::Tensor a = pairs.select(3, 0), b = pairs.select(3, 1);
   const at::Tensor c = cos_TF.unsqueeze(1), s = sin_TF.unsqueeze(1);
   const at::Tensor turned = at::cat({a * c - b * s, b * c + a * s}, 2).to(x_THD.scalar_type());

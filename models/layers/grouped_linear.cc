@@ -65,7 +65,8 @@ struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
 at::Tensor grouped_linear(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets) {
   if (offsets.size() != static_cast<size_t>(w_EOI.size(0)) + 1 || offsets.front() != 0 ||
       offsets.back() != x_TI.size(0)) {
-    throw base::Error(base::Code::kInternal, "the offsets of a grouped product must run from 0 to its rows, one a group");
+    throw base::Error(base::Code::kInternal,
+                      "the offsets of a grouped product must run from 0 to its rows, one a group");
   }
   return GroupedLinear::apply(x_TI, w_EOI, offsets);
 }

@@ -18,9 +18,7 @@ namespace masbak::models {
 namespace {
 
 // YaRN's temperature (Peng et al. 2023, section 3.4).
-double yarn_mscale(double factor, double mscale) {
-  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
-}
+double yarn_mscale(double factor, double mscale) { return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0; }
 
 double positive(const base::Fields& fields, const std::string& key, double value) {
   if (!(value > 0)) fields.fail(key, "must be above zero, found " + std::to_string(value));
@@ -55,7 +53,8 @@ Rotary Rotary::read(const base::Fields& config, int64_t size, int64_t max_positi
   rotary.max_positions_ = max_positions;
   const double theta = config.get<double>("rope_theta", 10000.0);
   // rope_scaling wins if both are there, as in transformers.
-  const base::Fields fields = config.has("rope_scaling") ? config.child("rope_scaling") : config.child("rope_parameters");
+  const base::Fields fields =
+      config.has("rope_scaling") ? config.child("rope_scaling") : config.child("rope_parameters");
   config.accept({"rope_parameters", "rope_scaling"});
   rotary.theta_ = positive(fields, "rope_theta", fields.get<double>("rope_theta", theta));
   rotary.type_ = rope_type(fields);

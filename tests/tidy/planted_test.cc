@@ -268,7 +268,6 @@ TEST(ForbiddenWords, FindsEachInAnyTextFile) {
       "cd " + work + "main",
       work + "x",
       "\"" + work + "\"",
-      "in the sand" + std::string("box"),
       "// " + todo + ": later",
       "# FIX" + std::string("ME"),
       todo + "(me)",
@@ -285,8 +284,8 @@ TEST(ForbiddenWords, FindsEachInAnyTextFile) {
 TEST(ForbiddenWords, LeavesLookAlikesAlone) {
   const std::string work = std::string("/wo") + "rk/", todo = std::string("TO") + "DO";
   EXPECT_THAT(
-      check_forbidden_words({{"a.md", "job" + work + " ." + work + " ${DATA}" + work + " " + todo + "S Immutable" +
-                                          "Sand" + "boxedEnvironment\nshared_experts ../share\n"}}),
+      check_forbidden_words({{"a.md", "job" + work + " ." + work + " ${DATA}" + work + " " + todo +
+                                          "S\nshared_experts ../share\n"}}),
       IsEmpty());
 }
 

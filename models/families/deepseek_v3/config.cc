@@ -8,7 +8,8 @@ namespace masbak::models::deepseek_v3 {
 namespace {
 
 void read_experts(const base::Fields& fields, Config& config) {
-  config.experts = read_size(fields, "n_routed_experts", fields.has("num_local_experts") ? read_size(fields, "num_local_experts") : 256);
+  config.experts = read_size(fields, "n_routed_experts",
+                             fields.has("num_local_experts") ? read_size(fields, "num_local_experts") : 256);
   config.experts_per_token = read_size(fields, "num_experts_per_tok", 8);
   config.shared_experts = fields.get<int64_t>("n_shared_experts", 1);
   config.groups = read_size(fields, "n_group", 8);

@@ -58,11 +58,10 @@ std::vector<WeightSpec> table(const Config& c) {
   const std::string layer = "model.layers.{}.";
   const std::vector<WeightRow> norms = {{layer + "input_layernorm.weight", {c.hidden}},
                                         {layer + "post_attention_layernorm.weight", {c.hidden}}};
-  const std::vector<WeightRow> attention = {
-      {layer + "self_attn.q_proj.weight", {c.heads * c.head_size, c.hidden}},
-      {layer + "self_attn.k_proj.weight", {c.groups * c.head_size, c.hidden}},
-      {layer + "self_attn.v_proj.weight", {c.groups * c.head_size, c.hidden}},
-      {layer + "self_attn.o_proj.weight", {c.hidden, c.heads * c.head_size}}};
+  const std::vector<WeightRow> attention = {{layer + "self_attn.q_proj.weight", {c.heads * c.head_size, c.hidden}},
+                                            {layer + "self_attn.k_proj.weight", {c.groups * c.head_size, c.hidden}},
+                                            {layer + "self_attn.v_proj.weight", {c.groups * c.head_size, c.hidden}},
+                                            {layer + "self_attn.o_proj.weight", {c.hidden, c.heads * c.head_size}}};
   const std::vector<WeightRow> mlp = {{layer + "mlp.gate_proj.weight", {c.inner, c.hidden}},
                                       {layer + "mlp.up_proj.weight", {c.inner, c.hidden}},
                                       {layer + "mlp.down_proj.weight", {c.hidden, c.inner}}};
@@ -98,8 +97,8 @@ DecoderLayer layer(const Config& c, WeightReader& weights, const std::string& pr
   mlp->gate_proj = weights.projection(prefix + ".mlp.gate_proj");
   mlp->up_proj = weights.projection(prefix + ".mlp.up_proj");
   mlp->down_proj = weights.projection(prefix + ".mlp.down_proj");
-  return {weights.tensor(prefix + ".input_layernorm.weight"), weights.tensor(prefix + ".post_attention_layernorm.weight"),
-          std::move(attention), std::move(mlp)};
+  return {weights.tensor(prefix + ".input_layernorm.weight"),
+          weights.tensor(prefix + ".post_attention_layernorm.weight"), std::move(attention), std::move(mlp)};
 }
 
 std::unique_ptr<CausalModel> load(const base::Fields& fields, const Checkpoint& checkpoint, at::ScalarType dtype) {
