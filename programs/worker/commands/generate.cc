@@ -30,8 +30,9 @@ class PromptReader {
   std::vector<int32_t> read(const base::Json& row, int line) {
     const int given = row.contains("ids") + row.contains("prompt") + row.contains("messages");
     if (given != 1) {
-      base::fail_input("expected one of \"prompt\", \"messages\" and \"ids\", found " + std::to_string(given) + " of them",
-                       input_line(line));
+      base::fail_input(
+          "expected one of \"prompt\", \"messages\" and \"ids\", found " + std::to_string(given) + " of them",
+          input_line(line));
     }
     if (row.contains("ids")) return ids(row["ids"], line);
     if (row.contains("prompt")) {
@@ -104,9 +105,10 @@ int generate(GenerateOptions options) {
 
 void add_generate(CommandLine& line) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = line.app.add_subcommand(
-      "generate", "Answers to prompts: {\"prompt\":…}, {\"messages\":…} or {\"ids\":…} lines in, "
-                  "{\"ids\":…,\"text\":…,\"finish_reason\":…} lines out, in the same order");
+  CLI::App* command =
+      line.app.add_subcommand("generate",
+                              "Answers to prompts: {\"prompt\":…}, {\"messages\":…} or {\"ids\":…} lines in, "
+                              "{\"ids\":…,\"text\":…,\"finish_reason\":…} lines out, in the same order");
   command->footer("Example: echo '{\"prompt\":\"A pump is\"}' | masbak-worker generate models/base --max-tokens 32");
   command->add_option("MODEL", options->model, "Model folder")->required();
   command->add_option("--adapter", options->adapter, "Adapter folder in PEFT's format");
