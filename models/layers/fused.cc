@@ -8,6 +8,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "models/kernels/cpu/rows.h"
@@ -212,6 +213,7 @@ struct CombineRows : torch::autograd::Function<CombineRows> {
   static Variable forward(AutogradContext* context, const Variable& y_ND, const Variable& weights_TK,
                           const at::Tensor& row_of_pair) {
     context->saved_data["weights_wanted"] = weights_TK.requires_grad();
+    context->saved_data["rows"] = y_ND.size(0);
     context->save_for_backward({weights_TK.requires_grad() ? y_ND : at::Tensor(), weights_TK, row_of_pair});
     return sum_rows(y_ND.contiguous(), weights_TK.contiguous(), row_of_pair);
   }
@@ -222,7 +224,9 @@ struct CombineRows : torch::autograd::Function<CombineRows> {
     const at::Tensor weights_TK = saved[1].contiguous(), row_of_pair = saved[2];
     const at::Tensor y_ND = weights_wanted ? saved[0].contiguous() : at::Tensor();
     const int64_t tokens = row_of_pair.size(0), count = row_of_pair.size(1), size = dout_TD.size(1);
-    at::Tensor dy_ND = at::empty({tokens * count, size}, dout_TD.options());
+    const int64_t all_rows = context->saved_data["rows"].toInt();
+    at::Tensor dy_ND = all_rows == tokens * count ? at::empty({all_rows, size}, dout_TD.options())
+                                                  : at::zeros({all_rows, size}, dout_TD.options());
     at::Tensor dweights = weights_wanted ? at::empty_like(weights_TK) : at::Tensor();
     const int32_t* rows = row_of_pair.const_data_ptr<int32_t>();
     MASBAK_DISPATCH(dout_TD, [&] {

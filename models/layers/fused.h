@@ -2,7 +2,7 @@
 // its activations. Weights of norms and tables of angles are taken as constants.
 //
 // Shape letters: T tokens, D features, H heads, F rotary frequencies (half the rotary size), K experts
-// a token, N = T * K rows sorted by expert.
+// a token, N rows sorted by expert, at least T * K.
 //
 // On the CPU float32, float64 and bfloat16 run through models/kernels/cpu, rounded once at the end;
 // elsewhere they are put together from ATen's operators.
@@ -26,7 +26,8 @@ at::Tensor silu_times_halves(const at::Tensor& gate_up);
 // as halves, as DeepSeek's rotation does; else feature i pairs with i + F.
 at::Tensor rotate(const at::Tensor& x_THD, const at::Tensor& cos_TF, const at::Tensor& sin_TF, bool interleaved);
 
-// Row n of the result is row token_of_row[n] of x; row_of_pair [T, K] is the inverse. int32 both.
+// Row n of the result is row token_of_row[n] of x; row_of_pair [T, K] are the rows that
+// count: each once. int32 both. Other rows may repeat a token and give no gradient to it.
 at::Tensor dispatch_rows(const at::Tensor& x_TD, const at::Tensor& token_of_row_N, const at::Tensor& row_of_pair_TK);
 
 // out[t] = sum over k of weights[t, k] * y[row_of_pair[t, k]], summed in the order of k: deterministic.

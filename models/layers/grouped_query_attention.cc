@@ -20,8 +20,7 @@ at::Tensor GroupedQueryAttention::forward(const at::Tensor& x_TD, const Context&
     at::Tensor values = v.narrow(0, segment.begin, segment.length);
     if (segment.cache) {
       // One row of the cache is a token's keys, then its values.
-      const at::Tensor rows =
-          (*segment.cache)[layer].append(at::cat({keys.flatten(1), values}, 1), segment.past);
+      const at::Tensor rows = (*segment.cache)[layer].append(at::cat({keys.flatten(1), values}, 1), segment.past);
       keys = rows.narrow(1, 0, width).unflatten(1, {groups, head_size});
       values = rows.narrow(1, width, width);
     }

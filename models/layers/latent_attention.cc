@@ -13,6 +13,7 @@
 #include <limits>
 
 #include "models/layers/fused.h"
+#include "models/layers/packed_attention.h"
 
 namespace masbak::models {
 namespace {
@@ -85,6 +86,11 @@ at::Tensor LatentAttention::plain(const at::Tensor& q_THQ, const at::Tensor& kep
                                   const std::vector<at::Tensor>& rows) const {
   const bool fresh = std::all_of(context.segments.begin(), context.segments.end(),
                                  [](const Segment& segment) { return segment.past == 0; });
+  if (fresh && q_THQ.is_cpu()) {
+    const at::Tensor kv = kv_b_proj->forward(kept_TC.narrow(1, 0, latent_size)).view({kept_TC.size(0), heads, -1});
+    return packed_latent_attention(q_THQ, kv, kept_TC.narrow(1, latent_size, rope_size), value_size, scale,
+                                   context.segments);
+  }
   const KeysAndValues all = fresh ? expand(kept_TC) : KeysAndValues();
   std::vector<at::Tensor> outputs;
   for (size_t s = 0; s < rows.size(); ++s) {

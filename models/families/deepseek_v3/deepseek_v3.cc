@@ -138,8 +138,8 @@ std::unique_ptr<CausalModel> load(const base::Fields& fields, const Checkpoint& 
     layer.attention_norm_D = weights.tensor(prefix + ".input_layernorm.weight");
     layer.attention = attention(c, weights, prefix + ".self_attn");
     layer.feed_forward_norm_D = weights.tensor(prefix + ".post_attention_layernorm.weight");
-    layer.feed_forward = i < c.dense_layers ? mlp(weights, prefix + ".mlp", Group::kDenseMlp)
-                                            : mixture(c, weights, prefix + ".mlp");
+    layer.feed_forward =
+        i < c.dense_layers ? mlp(weights, prefix + ".mlp", Group::kDenseMlp) : mixture(c, weights, prefix + ".mlp");
     parts.layers.push_back(std::move(layer));
   }
   parts.last_norm_D = weights.tensor("model.norm.weight");

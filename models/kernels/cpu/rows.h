@@ -32,11 +32,10 @@ struct RowKernels {
                             const A* scales, T* dx);
 
   // y = silu(gate) * up.
-  void (*silu_times)(int64_t rows, int64_t size, const T* gate, int64_t gate_stride, const T* up,
-                     int64_t up_stride, T* y);
-  void (*silu_times_backward)(int64_t rows, int64_t size, const T* dy, const T* gate, int64_t gate_stride,
-                              const T* up, int64_t up_stride, T* dgate, int64_t dgate_stride, T* dup,
-                              int64_t dup_stride);
+  void (*silu_times)(int64_t rows, int64_t size, const T* gate, int64_t gate_stride, const T* up, int64_t up_stride,
+                     T* y);
+  void (*silu_times_backward)(int64_t rows, int64_t size, const T* dy, const T* gate, int64_t gate_stride, const T* up,
+                              int64_t up_stride, T* dgate, int64_t dgate_stride, T* dup, int64_t dup_stride);
 
   // One row is one head of one token: `plain` features copied, then 2 * frequencies rotated by cos and
   // sin. interleaved_in / interleaved_out: pairs side by side, else as halves. Pass -sin to turn back.
@@ -47,11 +46,18 @@ struct RowKernels {
   void (*weighted_sum)(int64_t count, int64_t size, const T* x, const int32_t* rows_of, const A* weights, T* y);
   // y = weight * x, one row; returns the dot product of x and z.
   A (*scale_and_dot)(int64_t size, const T* x, A weight, const T* z, T* y);
+
+  // One row of attention scores, in place: the first `seen` become softmax(scale * scores), the rest up to
+  // `size` zero. Returns the logarithm of the sum of the exponentials.
+  A (*softmax)(int64_t seen, int64_t size, A scale, T* scores);
+  // The way back of one row: scores become the weights again (log_sum as softmax returned it) and dweights
+  // the gradient of the unscaled scores; delta is the dot product of the row's output and its gradient.
+  void (*softmax_backward)(int64_t seen, int64_t size, A scale, A log_sum, A delta, T* scores, T* dweights);
 };
 
 enum class Isa { kPortable, kAvx2, kAvx512 };
-bool supported(Isa isa);   // by this processor
-Isa best_isa();            // MASBAK_CPU=portable|avx2|avx512 lowers it
+bool supported(Isa isa);  // by this processor
+Isa best_isa();           // MASBAK_CPU=portable|avx2|avx512 lowers it
 
 template <typename T>
 const RowKernels<T>& row_kernels(Isa isa = best_isa());

@@ -70,10 +70,11 @@ MASBAK_INLINE A lane_sum(int64_t size, const Term& term) {
 template <typename T, typename A = typename Accumulate<T>::type>
 void rms_norm(int64_t rows, int64_t size, const T* x, int64_t x_stride, const T* weight, A epsilon, T* y, A* scales) {
   for (int64_t r = 0; r < rows; ++r, x += x_stride, y += size) {
-    const A squares = lane_sum<A>(size, [x](int64_t i) __attribute__((always_inline)) {
-      const A v = load(x[i]);
-      return v * v;
-    });
+    const A squares = lane_sum<A>(
+        size, [x](int64_t i) __attribute__((always_inline)) {
+          const A v = load(x[i]);
+          return v * v;
+        });
     const A scale = A(1) / static_cast<A>(__builtin_sqrt(squares / size + epsilon));
     scales[r] = scale;
     for (int64_t i = 0; i < size; ++i) store(y[i], rounded<T>(load(x[i]) * scale) * load(weight[i]));
@@ -85,9 +86,8 @@ void rms_norm_backward(int64_t rows, int64_t size, const T* dy, const T* x, int6
                        const A* scales, T* dx) {
   for (int64_t r = 0; r < rows; ++r, dy += size, x += x_stride, dx += size) {
     const A scale = scales[r];
-    const A dot = lane_sum<A>(size, [=](int64_t i) __attribute__((always_inline)) {
-      return load(dy[i]) * load(weight[i]) * load(x[i]);
-    });
+    const A dot = lane_sum<A>(
+        size, [=](int64_t i) __attribute__((always_inline)) { return load(dy[i]) * load(weight[i]) * load(x[i]); });
     const A back = dot * scale * scale / size;
     for (int64_t i = 0; i < size; ++i) {
       store(dx[i], scale * (load(dy[i]) * load(weight[i]) - load(x[i]) * back));
@@ -161,7 +161,41 @@ void weighted_sum(int64_t count, int64_t size, const T* x, const int32_t* rows_o
 template <typename T, typename A = typename Accumulate<T>::type>
 A scale_and_dot(int64_t size, const T* x, A weight, const T* z, T* y) {
   for (int64_t i = 0; i < size; ++i) store(y[i], weight * load(x[i]));
-  return lane_sum<A>(size, [=](int64_t i) __attribute__((always_inline)) { return load(x[i]) * load(z[i]); });
+  return lane_sum<A>(
+      size, [=](int64_t i) __attribute__((always_inline)) { return load(x[i]) * load(z[i]); });
+}
+
+template <typename T, typename A = typename Accumulate<T>::type>
+A softmax(int64_t seen, int64_t size, A scale, T* scores) {
+  A lanes[kLanes];
+  for (int l = 0; l < kLanes; ++l) lanes[l] = load(scores[0]);
+  int64_t i = 0;
+  for (; i + kLanes <= seen; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const A s = load(scores[i + l]);
+      lanes[l] = s > lanes[l] ? s : lanes[l];
+    }
+  }
+  A top = lanes[0];
+  for (int l = 1; l < kLanes; ++l) top = lanes[l] > top ? lanes[l] : top;
+  for (; i < seen; ++i) top = load(scores[i]) > top ? load(scores[i]) : top;
+  const A sum = lane_sum<A>(
+      seen, [=](int64_t j) __attribute__((always_inline)) { return exponential(scale * (load(scores[j]) - top)); });
+  const A share = A(1) / sum;
+  for (int64_t j = 0; j < seen; ++j) store(scores[j], exponential(scale * (load(scores[j]) - top)) * share);
+  __builtin_memset(static_cast<void*>(scores + seen), 0, (size - seen) * sizeof(T));
+  return scale * top + static_cast<A>(__builtin_log(sum));
+}
+
+template <typename T, typename A = typename Accumulate<T>::type>
+void softmax_backward(int64_t seen, int64_t size, A scale, A log_sum, A delta, T* scores, T* dweights) {
+  for (int64_t j = 0; j < seen; ++j) {
+    const A weight = exponential(scale * load(scores[j]) - log_sum);
+    store(scores[j], weight);
+    store(dweights[j], weight * (load(dweights[j]) - delta) * scale);
+  }
+  __builtin_memset(static_cast<void*>(scores + seen), 0, (size - seen) * sizeof(T));
+  __builtin_memset(static_cast<void*>(dweights + seen), 0, (size - seen) * sizeof(T));
 }
 
 }  // namespace
@@ -169,8 +203,8 @@ A scale_and_dot(int64_t size, const T* x, A weight, const T* z, T* y) {
 template <typename T>
 const RowKernels<T>& table() {
   static constexpr RowKernels<T> kTable = {
-      &rms_norm<T>, &rms_norm_backward<T>, &silu_times<T>,    &silu_times_backward<T>,
-      &rotate<T>,   &weighted_sum<T>,      &scale_and_dot<T>,
+      &rms_norm<T>,     &rms_norm_backward<T>, &silu_times<T>, &silu_times_backward<T>, &rotate<T>,
+      &weighted_sum<T>, &scale_and_dot<T>,     &softmax<T>,    &softmax_backward<T>,
   };
   return kTable;
 }
