@@ -44,8 +44,8 @@ DeploymentsPage::DeploymentsPage(Workspace& workspace, QWidget* parent)
           &DeploymentsPage::show_selection);
   connect(nodes_->selectionModel(), &QItemSelectionModel::selectionChanged, this, &DeploymentsPage::show_selection);
   connect(&workspace_, &Workspace::changed, this, [this] {
-    if (deployments_->selected().isEmpty() && workspace_.deployments.rowCount() > 0) deployments_->selectRow(0);
-    if (nodes_->selected().isEmpty() && workspace_.nodes.rowCount() > 0) nodes_->selectRow(0);
+    if (deployments_->selected().isEmpty() && workspace_.deployments.rowCount() > 0) deployments_->select_row(0);
+    if (nodes_->selected().isEmpty() && workspace_.nodes.rowCount() > 0) nodes_->select_row(0);
     show_selection();
   });
 }

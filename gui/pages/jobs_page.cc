@@ -69,7 +69,7 @@ void JobsPage::select_interesting() {
     best = row;
     best_rank = rank;
   }
-  if (best >= 0) table_->selectRow(best);
+  if (best >= 0) table_->select_row(best);
 }
 
 void JobsPage::retranslate() {

@@ -53,7 +53,7 @@ VersionsPage::VersionsPage(Workspace& workspace, QWidget* parent)
   connect(promote_, &QPushButton::clicked, this, &VersionsPage::promote);
   connect(deploy_, &QPushButton::clicked, this, &VersionsPage::deploy);
   connect(&workspace_, &Workspace::changed, this, [this] {
-    if (table_->selected().isEmpty() && workspace_.versions.rowCount() > 0) table_->selectRow(0);
+    if (table_->selected().isEmpty() && workspace_.versions.rowCount() > 0) table_->select_row(0);
     show_version();
   });
 }

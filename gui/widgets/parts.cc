@@ -86,8 +86,15 @@ QString ResourceTable::selected() const {
 
 void ResourceTable::select(const QString& name) {
   for (int row = 0; row < model()->rowCount(); ++row) {
-    if (model()->index(row, 0).data(kNameRole).toString() == name) selectRow(row);
+    if (model()->index(row, 0).data(kNameRole).toString() == name) select_row(row);
   }
+}
+
+void ResourceTable::select_row(int row) {
+  // Not selectRow(): from right to left it looks for a column beyond the edge of a table not laid out yet, and
+  // selects nothing.
+  selectionModel()->setCurrentIndex(model()->index(row, 0),
+                                    QItemSelectionModel::ClearAndSelect | QItemSelectionModel::Rows);
 }
 
 void ResourceTable::paintEvent(QPaintEvent* event) {

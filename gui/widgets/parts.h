@@ -24,6 +24,7 @@ class ResourceTable : public QTableView {
   // The name of the selected resource; empty if none.
   QString selected() const;
   void select(const QString& name);
+  void select_row(int row);
 
  protected:
   void paintEvent(QPaintEvent* event) override;

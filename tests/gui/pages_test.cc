@@ -9,6 +9,7 @@
 #include <QPushButton>
 
 #include "gui/main_window.h"
+#include "gui/widgets/parts.h"
 #include "tests/gui/fake_server.h"
 #include "tests/gui/offscreen.h"
 
@@ -116,11 +117,18 @@ TEST_F(Pages, FitTheSmallestWindow) {
   tour(window, "-small-ar");
 }
 
-TEST_F(Pages, StandOnTheOtherSideInArabic) {
+TEST_F(Pages, BeginInArabicAsWell) {
   Client client(resolve(server_));
   MainWindow window(client, "ar", false);
   window.show();
   show(window, "overview");
+  for (const QString page : {"jobs", "versions", "deployments"}) {
+    show(window, page);
+    keep_picture(window, page + "-started-ar");
+    for (const auto* table : window.findChildren<ResourceTable*>()) {
+      EXPECT_TRUE(!table->isVisible() || !table->selected().isEmpty()) << page.toStdString();
+    }
+  }
   const auto* brand = window.findChild<QLabel*>();
   ASSERT_NE(brand, nullptr);
   EXPECT_EQ(brand->text(), QStringLiteral("مسبك"));
