@@ -25,9 +25,10 @@ class LoraProjection final : public models::Projection {
   at::Tensor forward(const at::Tensor& x_TI) const override {
     const at::Tensor a_RI = factors_.a.to(x_TI.scalar_type()), b_OR = factors_.b.to(x_TI.scalar_type());
     const at::Tensor h_TR = at::mm(drop(x_TI, dropout_.get()), a_RI.t());
-    const at::Tensor y_TO = base_->forward(x_TI);
-    if (y_TO.scalar_type() == h_TR.scalar_type()) return at::addmm(y_TO, h_TR, b_OR.t(), 1, factors_.scale);
-    return y_TO + at::mm(h_TR, b_OR.t()) * factors_.scale;
+    // Added in place: the wide result is written once, and nothing needs the base's part alone.
+    at::Tensor y_TO = base_->forward(x_TI);
+    if (y_TO.scalar_type() == h_TR.scalar_type()) return y_TO.addmm_(h_TR, b_OR.t(), 1, factors_.scale);
+    return y_TO.add_(at::mm(h_TR, b_OR.t()), factors_.scale);
   }
   at::Tensor weight() const override { return merged_weight(base_->weight(), factors_); }
   at::Tensor bias() const override { return base_->bias(); }
@@ -49,7 +50,7 @@ class LoraExpertProjection final : public models::ExpertProjection {
     const at::Tensor a_ERI = factors_.a.to(x_TI.scalar_type()), b_EOR = factors_.b.to(x_TI.scalar_type());
     // The scale goes to the narrow side: T x R numbers instead of T x O.
     const at::Tensor h_TR = models::grouped_linear(x_TI, a_ERI, offsets) * factors_.scale;
-    return base_->forward(x_TI, offsets) + models::grouped_linear(h_TR, b_EOR, offsets);
+    return base_->forward(x_TI, offsets).add_(models::grouped_linear(h_TR, b_EOR, offsets));
   }
   at::Tensor weight() const override { return merged_weight(base_->weight(), factors_); }
   int64_t experts() const override { return base_->experts(); }

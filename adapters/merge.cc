@@ -32,8 +32,8 @@ void add_expert_deltas(const Target& target, const LoraFactors& pair, const Chec
     return;
   }
   const bool gate_up = leaf == "gate_up_proj";
-  const std::vector<std::string> parts = gate_up ? std::vector<std::string>{"gate_proj", "up_proj"}
-                                                 : std::vector<std::string>{leaf};
+  const std::vector<std::string> parts =
+      gate_up ? std::vector<std::string>{"gate_proj", "up_proj"} : std::vector<std::string>{leaf};
   const int64_t rows = target.out / static_cast<int64_t>(parts.size());
   for (int64_t e = 0; e < target.experts; ++e) {
     for (size_t i = 0; i < parts.size(); ++i) {

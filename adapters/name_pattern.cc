@@ -39,8 +39,8 @@ NamePattern::~NamePattern() = default;
 
 bool NamePattern::matches(const std::string& name) const {
   pcre2_match_data* data = pcre2_match_data_create_from_pattern(state_->code, nullptr);
-  const int found = pcre2_match(state_->code, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(), 0, 0, data,
-                                nullptr);
+  const int found =
+      pcre2_match(state_->code, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(), 0, 0, data, nullptr);
   pcre2_match_data_free(data);
   if (found == PCRE2_ERROR_NOMATCH) return false;
   if (found < 0) {

@@ -96,8 +96,9 @@ Json list_or_null(const std::set<std::string>& names) {
 
 [[noreturn]] void refuse(const Fields& config, const std::string& key) {
   throw base::Error(base::Code::kUnimplemented,
-                    "the adapter uses PEFT's '" + key + "', which Masbak cannot apply yet; leave it out or merge the "
-                    "adapter with PEFT",
+                    "the adapter uses PEFT's '" + key +
+                        "', which Masbak cannot apply yet; leave it out or merge the "
+                        "adapter with PEFT",
                     config.where(key));
 }
 
@@ -111,8 +112,8 @@ bool is_off(const Json& value) {
 // Anything that would make the adapter another function than plain LoRA.
 void refuse_unbuilt(const Fields& config) {
   if (config.get<std::string>("peft_type", "LORA") != "LORA") {
-    config.fail("peft_type", "expected LORA, found '" + config.get<std::string>("peft_type") +
-                                 "'; Masbak reads LoRA adapters only");
+    config.fail("peft_type",
+                "expected LORA, found '" + config.get<std::string>("peft_type") + "'; Masbak reads LoRA adapters only");
   }
   if (config.get<std::string>("bias", "none") != "none") refuse(config, "bias");
   for (const char* key : {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "modules_to_save", "layers_to_transform",

@@ -24,9 +24,7 @@ bool in_group(Group group, const std::string& name) {
 }
 
 // PEFT's name of the tensor itself: "….q_proj.weight", or the fused parameter.
-std::string parameter_name(const PlanPlace& place) {
-  return place.experts > 0 ? place.name : place.name + ".weight";
-}
+std::string parameter_name(const PlanPlace& place) { return place.experts > 0 ? place.name : place.name + ".weight"; }
 
 std::string join(const std::vector<std::string>& names) {
   std::string text;
@@ -140,11 +138,8 @@ void Selection::exclude(const std::string& entry) {
 
 void Selection::add_pattern(const std::string& text) {
   const NamePattern pattern(text, "adapter.target_modules");
-  const bool any = mark(
-      [&](const PlanPlace& place) {
-        return place.experts == 0 && pattern.matches(place.name);
-      },
-      true);
+  const bool any =
+      mark([&](const PlanPlace& place) { return place.experts == 0 && pattern.matches(place.name); }, true);
   if (!any && strict_) {
     base::fail_input("the regular expression '" + text + "' matches no whole module name of this model, such as '" +
                          (places_.empty() ? "" : places_.front().name) + "'; a list of names matches by their ends",
@@ -229,10 +224,10 @@ std::vector<int64_t> Target::shape_b() const { return {out, experts > 0 ? rank *
 base::Json Plan::to_json() const {
   base::Json tensors = base::Json::array();
   for (const Target& target : targets) {
-    tensors.push_back({{"name", target.key_a}, {"shape", target.shape_a()}, {"rank", target.rank},
-                       {"target", target.slot}});
-    tensors.push_back({{"name", target.key_b}, {"shape", target.shape_b()}, {"rank", target.rank},
-                       {"target", target.slot}});
+    tensors.push_back(
+        {{"name", target.key_a}, {"shape", target.shape_a()}, {"rank", target.rank}, {"target", target.slot}});
+    tensors.push_back(
+        {{"name", target.key_b}, {"shape", target.shape_b()}, {"rank", target.rank}, {"target", target.slot}});
   }
   return {{"trainable_parameters", trainable_parameters}, {"tensors", tensors}, {"frozen", frozen}};
 }

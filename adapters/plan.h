@@ -23,7 +23,7 @@ struct LoraConfig {
   std::string exclude_pattern;  // exclude_modules given as one text
   bool use_rslora = false;
   bool use_dora = false;
-  std::string path;  // an adapter folder to go on from; empty: a new one
+  std::string path;                // an adapter folder to go on from; empty: a new one
   std::vector<std::string> given;  // the keys that the run file names; the others have their defaults
 
   // INVALID_ARGUMENT, located, for an unknown key or a value out of range; UNIMPLEMENTED for an option of
@@ -72,7 +72,6 @@ std::vector<PlanPlace> places(models::CausalModel& model);
 // How names are understood: a run file's (groups too, and each must match), or those of a finished adapter
 // as PEFT reads them (ends of names alone; at least one must match).
 enum class Matching { kRunFile, kPeft };
-Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places,
-               Matching matching = Matching::kRunFile);
+Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places, Matching matching = Matching::kRunFile);
 
 }  // namespace masbak::adapters

@@ -84,18 +84,19 @@ DatasetConfig read_dataset(const Fields& dataset, const fs::path& run_file) {
   const std::vector<std::string> formats{"auto", "alpaca", "sharegpt", "messages", "text", "preference", "tokens"};
   config.format = parse_format(read_choice(dataset, "format", "auto", formats, {}));
   if (config.format == Format::kPreference) {
-    dataset.fail("format", "objective sft cannot learn from preference pairs; give alpaca, sharegpt, messages, text "
-                           "or tokens");
+    dataset.fail("format",
+                 "objective sft cannot learn from preference pairs; give alpaca, sharegpt, messages, text "
+                 "or tokens");
   }
   dataset.finish();
   return config;
 }
 
 Schedule read_schedule(const Fields& training) {
-  const std::string name = read_choice(
-      training, "lr_scheduler_type", "cosine", {"linear", "cosine", "constant", "constant_with_warmup"},
-      {"cosine_with_restarts", "polynomial", "inverse_sqrt", "reduce_lr_on_plateau", "cosine_with_min_lr",
-       "warmup_stable_decay"});
+  const std::string name =
+      read_choice(training, "lr_scheduler_type", "cosine", {"linear", "cosine", "constant", "constant_with_warmup"},
+                  {"cosine_with_restarts", "polynomial", "inverse_sqrt", "reduce_lr_on_plateau", "cosine_with_min_lr",
+                   "warmup_stable_decay"});
   for (Schedule schedule : {Schedule::kLinear, Schedule::kCosine, Schedule::kConstant}) {
     if (schedule_name(schedule) == name) return schedule;
   }
@@ -110,8 +111,7 @@ void refuse_unbuilt(const Fields& training) {
                        "per_device_train_batch_size to save memory");
   }
   if (read_number(training, "router_aux_loss_coef", 0.0, 0.0, 1e6) != 0.0) {
-    fail_unimplemented(training, "router_aux_loss_coef",
-                       "the router's auxiliary loss is not built yet; set it to 0.0");
+    fail_unimplemented(training, "router_aux_loss_coef", "the router's auxiliary loss is not built yet; set it to 0.0");
   }
 }
 
@@ -132,13 +132,11 @@ TrainingConfig read_training(const Fields& training) {
   config.assistant_only_loss = training.get<bool>("assistant_only_loss", config.assistant_only_loss);
   config.max_grad_norm = read_number(training, "max_grad_norm", config.max_grad_norm, 0.0, kMax);
   config.weight_decay = read_number(training, "weight_decay", config.weight_decay, 0.0, 10.0);
-  config.seed = static_cast<uint64_t>(
-      read_count(training, "seed", 0, 0, std::numeric_limits<int64_t>::max()));
+  config.seed = static_cast<uint64_t>(read_count(training, "seed", 0, 0, std::numeric_limits<int64_t>::max()));
   config.dtype = read_choice(training, "dtype", config.dtype, {"bfloat16", "float32"}, {"float16"});
   config.eval_steps = read_count(training, "eval_steps", config.eval_steps, 1);
   config.save_steps = read_count(training, "save_steps", config.save_steps, 1);
-  config.early_stopping_patience =
-      read_count(training, "early_stopping_patience", config.early_stopping_patience, 0);
+  config.early_stopping_patience = read_count(training, "early_stopping_patience", config.early_stopping_patience, 0);
   refuse_unbuilt(training);
   training.finish();
   return config;
@@ -230,8 +228,8 @@ RunConfig RunConfig::read(const Fields& run, const fs::path& file) {
 std::string RunConfig::to_yaml() const {
   std::ostringstream out;
   out << std::boolalpha;
-  out << "model: " << quoted(fs::absolute(model).string()) << "\ndataset:\n  train: "
-      << quoted(fs::absolute(dataset.train).string()) << '\n';
+  out << "model: " << quoted(fs::absolute(model).string())
+      << "\ndataset:\n  train: " << quoted(fs::absolute(dataset.train).string()) << '\n';
   if (!dataset.eval.empty()) out << "  eval: " << quoted(fs::absolute(dataset.eval).string()) << '\n';
   out << "  format: " << format_name(dataset.format) << "\nobjective: " << objective << '\n';
   write_adapter(out, adapter);

@@ -11,7 +11,7 @@
 
 namespace masbak::tests {
 
-// h = embedding; h += q_proj(h); layer 1 sends every row to the expert (row mod E).
+// Each layer adds its projections of h to h; layer 1 sends each token to the expert (id mod E).
 class FakeModel final : public models::CausalModel {
  public:
   static constexpr int64_t kHidden = 6, kInner = 4, kExperts = 3, kVocabulary = 11;
@@ -38,10 +38,14 @@ class FakeModel final : public models::CausalModel {
     at::Tensor h = embedding_.index_select(0, batch.ids_T);
     h = h + q_[0]->forward(h) + dense_->forward(h);
     h = h + q_[1]->forward(h) + shared_->forward(h) + gate_->forward(h).sum(1, true);
+    const at::Tensor expert = batch.ids_T.remainder(kExperts),
+                     order = std::get<1>(expert.sort(/*stable=*/std::optional<bool>(true), 0));
     std::vector<int64_t> offsets{0};
-    for (int64_t e = 1; e <= kExperts; ++e) offsets.push_back(h.size(0) * e / kExperts);
-    const at::Tensor inner = gate_up_->forward(h, offsets);
-    return h + down_->forward(at::silu(inner.narrow(1, 0, kInner)) * inner.narrow(1, kInner, kInner), offsets);
+    for (int64_t e = 0; e < kExperts; ++e) offsets.push_back(offsets.back() + expert.eq(e).sum().item<int64_t>());
+    const at::Tensor inner = gate_up_->forward(h.index_select(0, order), offsets);
+    const at::Tensor outer =
+        down_->forward(at::silu(inner.narrow(1, 0, kInner)) * inner.narrow(1, kInner, kInner), offsets);
+    return h + outer.index_select(0, order.argsort());
   }
 
   at::Tensor logits(const at::Tensor& hidden_ND) override { return at::mm(hidden_ND, embedding_.t()); }

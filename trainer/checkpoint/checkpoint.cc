@@ -44,9 +44,15 @@ std::vector<fs::path> folders(const fs::path& checkpoints) {
 }
 
 Json to_json(const TrainState& state) {
-  Json json{{"step", state.step}, {"tokens", state.tokens}, {"seconds", state.seconds}, {"last_loss", state.last_loss},
-            {"best_eval_loss", nullptr}, {"best_step", state.best_step},
-            {"evals_without_improvement", state.evals_without_improvement}, {"digests", state.digests}};
+  Json json{{"step", state.step},
+            {"tokens", state.tokens},
+            {"seconds", state.seconds},
+            {"last_loss", state.last_loss},
+            {"best_eval_loss", nullptr},
+            {"best_step", state.best_step},
+            {"evals_without_improvement", state.evals_without_improvement},
+            {"digests", state.digests}};
+  json["last_eval_loss"] = state.last_eval_loss ? Json(*state.last_eval_loss) : Json(nullptr);
   if (state.best_eval_loss) json["best_eval_loss"] = *state.best_eval_loss;
   return json;
 }
@@ -57,6 +63,7 @@ TrainState state_from(const base::Fields& fields) {
   state.tokens = fields.get<int64_t>("tokens");
   state.seconds = fields.get<double>("seconds");
   state.last_loss = fields.get<double>("last_loss", 0.0);
+  if (fields.has("last_eval_loss")) state.last_eval_loss = fields.get<double>("last_eval_loss");
   if (fields.has("best_eval_loss")) state.best_eval_loss = fields.get<double>("best_eval_loss");
   state.best_step = fields.get<int64_t>("best_step");
   state.evals_without_improvement = fields.get<int64_t>("evals_without_improvement");
@@ -134,8 +141,8 @@ std::optional<FoundCheckpoint> find_checkpoint(const fs::path& checkpoints, std:
     try {
       return read_checkpoint(folder);
     } catch (const base::Error& error) {
-      damaged->push_back("checkpoint " + folder.filename().string() + " is damaged and was passed over: " +
-                         error.describe());
+      damaged->push_back("checkpoint " + folder.filename().string() +
+                         " is damaged and was passed over: " + error.describe());
     }
   }
   return std::nullopt;

@@ -19,10 +19,10 @@ namespace masbak::trainer {
 
 // Everything that a run needs to go on as if it had not stopped, beside the adapter's numbers.
 struct TrainState {
-  int64_t step = 0;             // optimiser steps done; also the position in the data (see Batches)
-  int64_t tokens = 0;           // tokens seen
-  double seconds = 0;           // spent in training so far
-  std::optional<double> best_eval_loss;
+  int64_t step = 0;    // optimiser steps done; also the position in the data (see Batches)
+  int64_t tokens = 0;  // tokens seen
+  double seconds = 0;  // spent in training so far
+  std::optional<double> last_eval_loss, best_eval_loss;
   int64_t best_step = 0;
   int64_t evals_without_improvement = 0;
   double last_loss = 0;

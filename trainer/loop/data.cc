@@ -24,10 +24,9 @@ std::vector<TokenSequence> from_tokens(const std::vector<Conversation>& rows, in
       sequence.ids.resize(static_cast<size_t>(max_length));
       sequence.labels.resize(static_cast<size_t>(max_length));
     }
-    const auto trained = sequence.labels.empty()
-                             ? 0
-                             : std::count_if(sequence.labels.begin() + 1, sequence.labels.end(),
-                                             [](int32_t label) { return label != kIgnored; });
+    const auto trained = sequence.labels.empty() ? 0
+                                                 : std::count_if(sequence.labels.begin() + 1, sequence.labels.end(),
+                                                                 [](int32_t label) { return label != kIgnored; });
     if (trained == 0) {
       ++report->without_answer;
       report->problems.push_back({row.line, "labels", "the row has no token to learn"});

@@ -41,9 +41,6 @@ int64_t peak_memory_bytes() {
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// JSON has no NaN.
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 class Job {
  public:
   Job(const RunConfig& run, const fs::path& folder, bool resume)
@@ -62,6 +59,7 @@ class Job {
   void evaluate();
   void save();
   void finish();
+  bool evaluation_due() const;
   bool should_stop_early() const;
   void check_cancelled();
 
@@ -78,7 +76,6 @@ class Job {
   std::unique_ptr<Progress> progress_;
   TrainState state_;
   at::Tensor best_parameters_;
-  std::optional<double> last_eval_;
   int64_t resumed_from_ = 0, saved_at_ = -1, evaluated_at_ = -1;
 };
 
@@ -159,6 +156,7 @@ void Job::restore() {
   best_parameters_ = found->tensors.best_parameters;
   state_ = found->state;
   resumed_from_ = saved_at_ = state_.step;
+  if (evaluation_due()) evaluated_at_ = state_.step;  // it came before the checkpoint
 }
 
 void Job::start() {
@@ -184,8 +182,11 @@ void Job::start() {
 void Job::evaluate() {
   if (data_.eval.empty() || evaluated_at_ == state_.step) return;
   const double loss = trainer_->evaluate(data_.eval);
+  if (!std::isfinite(loss)) {
+    throw base::Error(base::Code::kAborted, "the evaluation loss is not finite; lower learning_rate");
+  }
   evaluated_at_ = state_.step;
-  last_eval_ = loss;
+  state_.last_eval_loss = loss;
   if (!state_.best_eval_loss || loss < *state_.best_eval_loss) {
     state_.best_eval_loss = loss;
     state_.best_step = state_.step;
@@ -196,12 +197,16 @@ void Job::evaluate() {
   }
   events_.write_once("eval", state_.step,
                      {{"epoch", batches_->epochs_after(state_.step)},
-                      {"eval_loss", number_or_null(loss)},
+                      {"eval_loss", loss},
                       {"best_eval_loss", *state_.best_eval_loss},
                       {"best_step", state_.best_step}});
   char text[96];
   std::snprintf(text, sizeof text, "step %lld: eval loss %.4f", static_cast<long long>(state_.step), loss);
   progress_->note(text);
+}
+
+bool Job::evaluation_due() const {
+  return state_.step % run_.training.eval_steps == 0 || state_.step == batches_->total_steps();
 }
 
 bool Job::should_stop_early() const {
@@ -263,7 +268,7 @@ void Job::loop() {
     check_cancelled();
     take_step();
     // The evaluation comes first: a checkpoint then holds its outcome too.
-    if (state_.step % run_.training.eval_steps == 0 || state_.step == total) evaluate();
+    if (evaluation_due()) evaluate();
     if (state_.step % run_.training.save_steps == 0 || state_.step == total) save();
   }
 }
@@ -285,7 +290,7 @@ void Job::finish() {
               {"adapter_step", adapter_step},
               {"adapter_digest", adapters::adapter_digest(folder_ / "adapter")},
               {"loss", state_.last_loss},
-              {"eval_loss", last_eval_ ? number_or_null(*last_eval_) : Json(nullptr)},
+              {"eval_loss", state_.last_eval_loss ? Json(*state_.last_eval_loss) : Json(nullptr)},
               {"best_eval_loss", state_.best_eval_loss ? Json(*state_.best_eval_loss) : Json(nullptr)},
               {"tokens", state_.tokens},
               {"seconds", state_.seconds},

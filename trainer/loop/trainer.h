@@ -23,11 +23,11 @@ struct RouterStats {
 };
 
 struct StepResult {
-  double loss = 0;        // mean over the labelled tokens of the step
-  double grad_norm = 0;   // before clipping
-  int64_t tokens = 0;     // all tokens
+  double loss = 0;       // mean over the labelled tokens of the step
+  double grad_norm = 0;  // before clipping
+  int64_t tokens = 0;    // all tokens
   int64_t labelled = 0;
-  RouterStats routers;    // empty without experts
+  RouterStats routers;  // empty without experts
 };
 
 class Trainer {
