@@ -340,7 +340,7 @@
     </message>
     <message>
         <source>Cancel the job</source>
-        <translation>ألغِ المهمة</translation>
+        <translation>إلغاء المهمة</translation>
     </message>
     <message>
         <source>No job selected</source>

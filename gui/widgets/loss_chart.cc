@@ -1,5 +1,6 @@
 #include "gui/widgets/loss_chart.h"
 
+#include <QApplication>
 #include <QGraphicsLayout>
 #include <QtCharts/QChart>
 #include <QtCharts/QLegend>
@@ -123,7 +124,7 @@ void LossChart::retheme() {
   chart()->setBackgroundBrush(t.surface);
   chart()->setBackgroundRoundness(0);
   setBackgroundBrush(t.surface);
-  QFont font = this->font();
+  QFont font = QApplication::font();
   font.setPixelSize(13);
   chart()->legend()->setFont(font);
   chart()->legend()->setLabelColor(t.text);

@@ -72,7 +72,7 @@ QPalette palette_of(const Theme& t) {
 // Written with direction-neutral properties only, so that it mirrors by itself.
 QString style_sheet(const Theme& t) {
   QString sheet = R"(
-    QWidget { font-size: 14px; }
+    QWidget { font-family: "Noto Sans", "Noto Sans Arabic"; font-size: 14px; }
     QLabel[role="title"] { font-size: 24px; font-weight: 600; }
     QLabel[role="heading"] { font-size: 16px; font-weight: 600; }
     QLabel[role="muted"] { color: MUTED; }
@@ -150,8 +150,10 @@ const Theme& theme() { return current(); }
 void apply_theme(QApplication& application, bool dark) {
   current() = dark ? dark_theme() : light_theme();
   QApplication::setStyle(QStyleFactory::create("Fusion"));
+  // Arabic letters come from the Arabic cut of the same family, so that both scripts sit together well. The style
+  // sheet names the families too: widgets hear of a new font later than of a new style sheet, which would keep the
+  // old one.
   QFont font("Noto Sans");
-  // Arabic letters come from the Arabic cut of the same family, so that both scripts sit together well.
   font.setFamilies({"Noto Sans", "Noto Sans Arabic"});
   QApplication::setFont(font);
   QApplication::setPalette(palette_of(current()));

@@ -11,11 +11,11 @@
 
 namespace masbak::gui {
 
-// A Qt application without a display, and settings that are not the user's.
+// A Qt application without a display (MASBAK_TEST_PLATFORM=xcb: with one), and settings that are not the user's.
 class Offscreen {
  public:
   Offscreen() {
-    qputenv("QT_QPA_PLATFORM", "offscreen");
+    qputenv("QT_QPA_PLATFORM", qEnvironmentVariable("MASBAK_TEST_PLATFORM", "offscreen").toUtf8());
     QCoreApplication::setOrganizationName("masbak");
     QCoreApplication::setApplicationName("masbak-console-test");
     QSettings::setDefaultFormat(QSettings::IniFormat);

@@ -55,7 +55,9 @@ class Pages : public testing::Test {
     return [endpoint = QString::fromStdString(server.endpoint())] { return ConnectionSettings{endpoint, "t", ""}; };
   }
   static void settle() {
-    for (int i = 0; i < 20; ++i) QCoreApplication::processEvents(QEventLoop::AllEvents, 10);
+    QElapsedTimer timer;  // the chart is drawn a moment after its last point
+    timer.start();
+    wait_for([&] { return timer.elapsed() > 150; });
   }
   // Opens the page and waits until it is full.
   static void show(MainWindow& window, const QString& page) {
@@ -128,6 +130,10 @@ TEST_F(Pages, BeginInArabicAsWell) {
     for (const auto* table : window.findChildren<ResourceTable*>()) {
       EXPECT_TRUE(!table->isVisible() || !table->selected().isEmpty()) << page.toStdString();
     }
+  }
+  for (const auto* label : window.findChildren<QLabel*>()) {
+    const QString family = label->font().families().value(0);
+    EXPECT_TRUE(family.startsWith("Noto Sans")) << describe(label) << " in " << family.toStdString();
   }
   const auto* brand = window.findChild<QLabel*>();
   ASSERT_NE(brand, nullptr);
