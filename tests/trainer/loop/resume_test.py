@@ -50,7 +50,8 @@ def told(job, kind, field):
 
 
 def start(file, job, *options):
-    return subprocess.Popen([str(WORKER), "train", str(file), "--out", str(job), *options], stderr=subprocess.PIPE, text=True)
+    command = [str(WORKER), "train", str(file), "--out", str(job), *options]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_steps(process, job, steps):
