@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <iomanip>
+#include <random>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -83,6 +85,21 @@ void make_folder(const fs::path& folder, mode_t mode, const std::string& owner) 
 
 std::string short_digest(const fs::path& path) { return base::digest_bytes(path.string()).substr(7, 16); }
 
+// Where the link data/postgres leads; made if there is none. The name is random rather than the data folder's path,
+// so that a data folder that was moved finds its database and a new one in an old place starts with an empty one.
+fs::path linked_folder(const fs::path& link) {
+  if (!fs::is_symlink(link)) {
+    make_folder("/var/lib/masbak", 0755, "");
+    std::random_device random;
+    std::ostringstream name;
+    name << "/var/lib/masbak/postgres-" << std::hex << std::setfill('0') << std::setw(8) << random() << std::setw(8)
+         << random();
+    fs::create_symlink(name.str(), link);
+    base::fsync_path(link.parent_path());
+  }
+  return fs::read_symlink(link);
+}
+
 // A socket's name has at most 107 bytes (sun_path); the server appends "/.s.PGSQL.5432.lock".
 constexpr size_t kLongestSocketFolder = 80;
 
@@ -149,8 +166,7 @@ Cluster locate_cluster(const PostgresOptions& options) {
     require_user(options.user);
     cluster.user = options.user;
     if (!can_reach(cluster.user, data)) {
-      make_folder("/var/lib/masbak", 0755, "");
-      cluster.folder = "/var/lib/masbak/postgres-" + short_digest(data);
+      cluster.folder = linked_folder(cluster.folder);
     }
   }
   cluster.sockets = socket_folder(cluster.folder, cluster.user);

@@ -12,8 +12,8 @@ namespace masbak::registry {
 
 struct PostgresOptions {
   // The installation's data folder. The cluster lies in data/postgres; as root, where the server's user may go:
-  // if that user cannot reach the data folder (it is below /root), in /var/lib/masbak/postgres-DIGEST, where DIGEST
-  // is of the data folder's path.
+  // if that user cannot reach the data folder (it is below /root), data/postgres is a link to a folder of a random
+  // name, /var/lib/masbak/postgres-*.
   std::filesystem::path data;
   std::filesystem::path
       programs;  // folder of initdb and postgres; empty: PATH, then the newest /usr/lib/postgresql/*/bin

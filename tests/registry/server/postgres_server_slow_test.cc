@@ -135,11 +135,22 @@ TEST(PostgresServerTest, FolderThatTheServersUserCannotReach) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root starts the server as another user";
   TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms(0700));
-  PostgresServer server = start(folder.path());
-  EXPECT_THAT(server.cluster().string(), HasSubstr("/var/lib/masbak/postgres-"));
-  EXPECT_NO_THROW(run_sql(server.url(), "SELECT 1"));
-  server.stop();
-  fs::remove_all(server.cluster());
+  fs::path first;
+  {
+    PostgresServer server = start(folder.path() / "data");
+    first = server.cluster();
+    EXPECT_THAT(first.string(), HasSubstr("/var/lib/masbak/postgres-"));
+    EXPECT_NO_THROW(run_sql(server.url(), "CREATE TABLE kept (number integer)"));
+  }
+  // A data folder that was moved finds its database; a new one in the old place has an empty one of its own.
+  fs::rename(folder.path() / "data", folder.path() / "moved");
+  EXPECT_NO_THROW(run_sql(start(folder.path() / "moved").url(), "SELECT * FROM kept"));
+  PostgresServer other = start(folder.path() / "data");
+  EXPECT_NE(other.cluster(), first);
+  EXPECT_ANY_THROW(run_sql(other.url(), "SELECT * FROM kept"));
+  other.stop();
+  fs::remove_all(first);
+  fs::remove_all(other.cluster());
 }
 
 }  // namespace
