@@ -10,6 +10,7 @@
 #include "base/durable_file.h"
 #include "base/error.h"
 #include "registry/artifacts/tar.h"
+#include "tests/base/small_disk.h"
 #include "tests/registry/private_postgres.h"
 
 namespace masbak::registry {
@@ -43,6 +44,20 @@ class ArtifactsTest : public ::testing::Test {
   TemporaryFolder folder;
   ArtifactStore store{folder.path() / "store"};
 };
+
+TEST_F(ArtifactsTest, AFullDiskLeavesNothingHalfStored) {
+  const std::string small = store.put_bytes("kept");
+  fs::create_directories(folder.path() / "disk");
+  const base::SmallDisk disk(folder.path() / "disk");
+  if (!disk.mounted()) GTEST_SKIP() << "cannot mount a small file system (this needs root): " << disk.reason();
+  ArtifactStore full{folder.path() / "disk" / "store"};
+  full.put_bytes("kept");
+  EXPECT_EQ(code_of([&] { full.put_bytes(std::string(1 << 20, 'x')); }), Code::kResourceExhausted);
+  const fs::path large = write("large", std::string(1 << 20, 'y'));
+  EXPECT_EQ(code_of([&] { full.put_file(large); }), Code::kResourceExhausted);
+  EXPECT_THAT(full.list(), ::testing::ElementsAre(small));
+  EXPECT_TRUE(fs::is_empty(folder.path() / "disk" / "store" / "incoming"));
+}
 
 TEST_F(ArtifactsTest, BytesComeBackByTheirDigest) {
   const std::string bytes("\0 binary \xff", 10);
