@@ -20,3 +20,7 @@ if(MASBAK_SANITIZE)
   add_compile_options(-fsanitize=${MASBAK_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${MASBAK_SANITIZE})
 endif()
+if(MASBAK_FUZZ)
+  # Every room counts its branches for libFuzzer; a finding of UndefinedBehaviorSanitizer ends the program.
+  add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize-recover=all)
+endif()

@@ -160,25 +160,6 @@ void read_metadata(const Json& json, std::map<std::string, std::string>* metadat
   }
 }
 
-// The shards that an index names, and the shard that should hold each tensor.
-std::map<std::string, std::string> read_index(const std::filesystem::path& index) {
-  const Json json = base::read_json(index);
-  const base::Where where{index.string(), 0, "weight_map"};
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
-    base::fail_input("an index must hold weight_map, an object of tensor name to file name", where);
-  }
-  std::map<std::string, std::string> map;
-  for (const auto& [name, shard] : json["weight_map"].items()) {
-    const std::string file = shard.is_string() ? shard.get<std::string>() : "";
-    // A shard lies in the folder itself: an index must not lead elsewhere.
-    if (file.empty() || file.find('/') != std::string::npos || file == "..") {
-      base::fail_input("weight_map of \"" + name + "\" must be the name of a file in the same folder", where);
-    }
-    map[name] = file;
-  }
-  return map;
-}
-
 std::string build_header(const std::vector<const TensorToProduce*>& order,
                          const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
@@ -252,67 +233,6 @@ std::vector<TensorView> read_safetensors(const std::filesystem::path& file,
     views.push_back(std::move(entry.view));
   }
   return views;
-}
-
-Checkpoint::Checkpoint(const std::filesystem::path& folder) : folder_(folder) {
-  const std::filesystem::path whole = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-  std::map<std::string, std::string> expected;  // tensor -> shard, if there is an index
-  std::set<std::string> shards;
-  if (std::filesystem::exists(whole)) {
-    shards.insert("model.safetensors");
-  } else if (std::filesystem::exists(index)) {
-    expected = read_index(index);
-    for (const auto& [name, shard] : expected) shards.insert(shard);
-  } else {
-    throw Error(Code::kNotFound,
-                "a model folder must hold model.safetensors, or model.safetensors.index.json and its shards; "
-                "neither is there",
-                {folder.string()});
-  }
-  for (const std::string& shard : shards) {
-    if (!std::filesystem::exists(folder / shard)) {
-      throw Error(Code::kNotFound,
-                  "the index names the shard " + shard + ", but the folder does not hold it; fetch the model again",
-                  {(folder / shard).string()});
-    }
-    for (TensorView& view : read_safetensors(folder / shard)) {
-      const std::string name = view.name;
-      if (!tensors_.emplace(name, std::move(view)).second) {
-        base::fail_input("two shards hold the tensor \"" + name + "\"; remove the stale one",
-                         {(folder / shard).string(), 0, name});
-      }
-    }
-  }
-  for (const auto& [name, shard] : expected) {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end() || found->second.file->path() != folder / shard) {
-      throw Error(Code::kNotFound, "the index says that " + shard + " holds this tensor, but it does not",
-                  {index.string(), 0, name});
-    }
-  }
-}
-
-bool Checkpoint::has(const std::string& name) const { return tensors_.count(name) != 0; }
-
-const TensorView& Checkpoint::at(const std::string& name) const {
-  const auto found = tensors_.find(name);
-  if (found != tensors_.end()) return found->second;
-  std::vector<std::string> names;
-  for (const auto& [known, view] : tensors_) names.push_back(known);
-  const auto nearest = base::nearest_name(name, names);
-  throw Error(Code::kNotFound,
-              "the model's weights lack this tensor" + (nearest ? "; the nearest name there is " + *nearest : ""),
-              {folder_.string(), 0, name});
-}
-
-const TensorView& Checkpoint::at(const std::string& name, const std::vector<int64_t>& shape) const {
-  const TensorView& view = at(name);
-  if (view.shape != shape) {
-    base::fail_input("the tensor's shape does not fit config.json: expected " + shape_text(shape) + ", found " +
-                         shape_text(view.shape),
-                     {view.file->path().string(), 0, name});
-  }
-  return view;
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {
