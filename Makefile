@@ -1,17 +1,23 @@
 # A thin front to the CMake presets (CMakePresets.json).
-.PHONY: all build install demo test test-fast test-slow bench format lint clean console oracle
+.PHONY: all build programs configure install demo test test-fast test-slow bench format lint clean console oracle
 
 all: build
 
 install:
 	@installer/install
 
-build: install
+configure: install
 	@mkdir -p build && { cmake --preset dev > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }; }
+
+build: configure
 	@cmake --build --preset dev
 
+# Without the tests, which take half of a build.
+programs: configure
+	@cmake --build --preset dev --target programs/all
+
 # The whole line on real weights; KEEP=1 leaves the installation running.
-demo: build
+demo: programs
 	@KEEP=$(KEEP) examples/refinery/demo
 
 oracle: install
@@ -26,10 +32,10 @@ test-fast: build
 test-slow: build oracle
 	@ctest --preset dev -j2 -L slow
 
-bench: build
+bench: programs oracle
 	@bench/run
 
-console: build
+console: programs
 	@build/bin/masbak-console
 
 format:
