@@ -69,12 +69,15 @@ class CausalModel {
   virtual at::Tensor logits(const at::Tensor& hidden_ND) = 0;
   // Every place where a projection sits, in the order of the layers.
   virtual std::vector<Slot> slots() = 0;
+  // Where the embedding sits ("model.embed_tokens"); assigning replaces it, and leaves a tied head as it is. Null if
+  // the model's cannot be replaced.
+  virtual std::shared_ptr<TokenEmbedding>* embedding() { return nullptr; }
   virtual std::unique_ptr<KvCache> make_cache() = 0;
   // A second model that shares every weight tensor of this one (and what its slots hold now), whose
   // slots can be replaced without touching this one.
   virtual std::unique_ptr<CausalModel> share() const = 0;
   at::ScalarType dtype() const;
-  virtual at::Tensor embedding_weight() const = 0;  // [V, D]
+  virtual at::Tensor embedding_weight() const = 0;  // [V, D], as loaded
   // Called after a slot was replaced or an adapter's numbers changed: drops what was derived from them
   // (MLA's absorbed products).
   virtual void weights_changed() = 0;

@@ -1,7 +1,6 @@
 #include "models/families/decoder.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/from_blob.h>
 
 #include "base/error.h"
@@ -80,7 +79,7 @@ Context Decoder::context(const Batch& batch) const {
 at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* routers) {
   const Context context = this->context(batch);
   if (routers) routers->clear();
-  at::Tensor x_TD = at::embedding(parts_.embedding_VD, batch.ids_T);
+  at::Tensor x_TD = embedding_->forward(batch.ids_T);
   for (size_t i = 0; i < parts_.layers.size(); ++i) {
     DecoderLayer& layer = parts_.layers[i];
     const int number = static_cast<int>(i);
@@ -123,7 +122,9 @@ std::unique_ptr<CausalModel> Decoder::share() const {
     copy.layers.push_back(
         {layer.attention_norm_D, layer.feed_forward_norm_D, layer.attention->clone(), layer.feed_forward->clone()});
   }
-  return std::make_unique<Decoder>(std::move(copy));
+  auto shared = std::make_unique<Decoder>(std::move(copy));
+  shared->embedding_ = embedding_;
+  return shared;
 }
 
 void Decoder::weights_changed() {

@@ -31,12 +31,14 @@ struct DecoderParts {
 
 class Decoder final : public CausalModel {
  public:
-  explicit Decoder(DecoderParts parts) : parts_(std::move(parts)) {}
+  explicit Decoder(DecoderParts parts)
+      : parts_(std::move(parts)), embedding_(make_embedding(parts_.embedding_VD)) {}
 
   const ModelInfo& info() const override { return parts_.info; }
   at::Tensor hidden(const Batch& batch, std::vector<RouterRecord>* routers) override;
   at::Tensor logits(const at::Tensor& hidden_ND) override { return parts_.head->forward(hidden_ND); }
   std::vector<Slot> slots() override;
+  std::shared_ptr<TokenEmbedding>* embedding() override { return &embedding_; }
   std::unique_ptr<KvCache> make_cache() override;
   std::unique_ptr<CausalModel> share() const override;
   at::Tensor embedding_weight() const override { return parts_.embedding_VD; }
@@ -46,6 +48,7 @@ class Decoder final : public CausalModel {
   Context context(const Batch& batch) const;
 
   DecoderParts parts_;
+  std::shared_ptr<TokenEmbedding> embedding_;
 };
 
 }  // namespace masbak::models

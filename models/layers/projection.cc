@@ -1,5 +1,6 @@
 #include "models/layers/projection.h"
 
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/linear.h>
 
 #include <utility>
@@ -42,7 +43,23 @@ class PlainExpertProjection final : public ExpertProjection {
   at::Tensor w_EOI_;
 };
 
+class PlainEmbedding final : public TokenEmbedding {
+ public:
+  explicit PlainEmbedding(at::Tensor w_VD) : w_VD_(std::move(w_VD)) {}
+
+  at::Tensor forward(const at::Tensor& ids_T) const override { return at::embedding(w_VD_, ids_T); }
+  at::Tensor weight() const override { return w_VD_; }
+
+ private:
+  at::Tensor w_VD_;
+};
+
 }  // namespace
+
+std::shared_ptr<TokenEmbedding> make_embedding(at::Tensor w_VD) {
+  if (w_VD.dim() != 2) throw base::Error(base::Code::kInternal, "an embedding needs a weight [vocabulary, hidden]");
+  return std::make_shared<PlainEmbedding>(std::move(w_VD));
+}
 
 std::shared_ptr<Projection> make_projection(at::Tensor w_OI, at::Tensor b_O) {
   if (w_OI.dim() != 2 || (b_O.defined() && (b_O.dim() != 1 || b_O.size(0) != w_OI.size(0)))) {

@@ -39,7 +39,16 @@ class ExpertProjection {
   virtual int64_t out_features() const = 0;
 };
 
+// Rows of a table, by token: x_TD = W_VD[ids_T].
+class TokenEmbedding {
+ public:
+  virtual ~TokenEmbedding() = default;
+  virtual at::Tensor forward(const at::Tensor& ids_T) const = 0;
+  virtual at::Tensor weight() const = 0;  // W_VD, adapters included
+};
+
 // The plain ones.
+std::shared_ptr<TokenEmbedding> make_embedding(at::Tensor w_VD);
 std::shared_ptr<Projection> make_projection(at::Tensor w_OI, at::Tensor b_O = {});
 std::shared_ptr<ExpertProjection> make_expert_projection(at::Tensor w_EOI);
 
