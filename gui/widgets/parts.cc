@@ -58,12 +58,12 @@ ResourceTable::ResourceTable(QWidget* parent) : QTableView(parent) {
   verticalHeader()->hide();
   verticalHeader()->setDefaultSectionSize(40);
   horizontalHeader()->setHighlightSections(false);
-  horizontalHeader()->setStretchLastSection(true);
   horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
 }
 
 void ResourceTable::setModel(QAbstractItemModel* model) {
   QTableView::setModel(model);
+  horizontalHeader()->setSectionResizeMode(model->columnCount() - 1, QHeaderView::Stretch);
   // The empty text comes and goes with the first row.
   connect(model, &QAbstractItemModel::rowsInserted, viewport(), qOverload<>(&QWidget::update));
   connect(model, &QAbstractItemModel::rowsRemoved, viewport(), qOverload<>(&QWidget::update));
