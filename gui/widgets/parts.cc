@@ -58,18 +58,20 @@ ResourceTable::ResourceTable(QWidget* parent) : QTableView(parent) {
   verticalHeader()->hide();
   verticalHeader()->setDefaultSectionSize(40);
   horizontalHeader()->setHighlightSections(false);
-  horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
 }
 
 void ResourceTable::setModel(QAbstractItemModel* model) {
   QTableView::setModel(model);
-  horizontalHeader()->setSectionResizeMode(model->columnCount() - 1, QHeaderView::Stretch);
   // The empty text comes and goes with the first row.
   connect(model, &QAbstractItemModel::rowsInserted, viewport(), qOverload<>(&QWidget::update));
   connect(model, &QAbstractItemModel::rowsRemoved, viewport(), qOverload<>(&QWidget::update));
-  // The header measures its columns when the table is laid out, which for a page that is not shown is before
-  // its rows have come.
-  const auto measure = [this] { horizontalHeader()->resizeSections(QHeaderView::ResizeToContents); };
+  // Columns as wide as what they show, the last one up to the edge. The header measures them when the table is laid
+  // out, which for a page that is not shown is before its rows have come, and when a mode is set.
+  const auto measure = [this] {
+    horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+    horizontalHeader()->setSectionResizeMode(this->model()->columnCount() - 1, QHeaderView::Stretch);
+  };
+  measure();
   connect(model, &QAbstractItemModel::rowsInserted, this, measure, Qt::QueuedConnection);
   connect(model, &QAbstractItemModel::dataChanged, this, measure, Qt::QueuedConnection);
 }
