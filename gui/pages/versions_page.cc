@@ -120,9 +120,9 @@ void VersionsPage::show_version() {
   QString text;
   for (const auto& result : report_.results()) {
     const QColor colour = result.passed() ? theme().good : theme().bad;
-    text += QStringLiteral("<p><b style='color:%1'>%2</b>  <b>%3</b> — %4</p>")
+    // The message begins with the rule's name.
+    text += QStringLiteral("<p><b style='color:%1'>%2</b>  %3</p>")
                 .arg(colour.name(), result.passed() ? tr("Passed") : tr("Refused"),
-                     isolate(QString::fromStdString(result.rule()).toHtmlEscaped()),
                      isolate(QString::fromStdString(result.message()).toHtmlEscaped()));
   }
   gate_->setText(text);
