@@ -9,6 +9,7 @@
 #include "base/document.h"
 #include "models/tokenizer/chat_template.h"
 #include "models/tokenizer/tokenizer.h"
+#include "trainer/data/examples.h"
 
 namespace masbak::trainer {
 
@@ -21,20 +22,12 @@ std::string format_name(Format format);
 
 // One row, in the one form that everything after uses.
 struct Conversation {
-  int line = 0;                 // in the file, from 1
-  base::Json messages;          // [{role, content, …}], empty for text and tokens; the prompt of a preference
-  base::Json tools;             // null if none
-  base::Json chosen, rejected;  // format preference: the messages that follow the prompt
-  std::string text;             // format text
+  int line = 0;                      // in the file, from 1
+  base::Json messages;               // [{role, content, …}], empty for text and tokens; the prompt of a preference
+  base::Json tools;                  // null if none
+  base::Json chosen, rejected;       // format preference: the messages that follow the prompt
+  std::string text;                  // format text
   std::vector<int32_t> ids, labels;  // format tokens
-};
-
-// One training example. labels[i] is the id to be predicted at place i (as in transformers: the shift
-// happens in the loss), or -100 where nothing is learnt.
-struct TokenSequence {
-  std::vector<int32_t> ids;
-  std::vector<int32_t> labels;
-  int line = 0;
 };
 
 struct RowProblem {
@@ -47,12 +40,12 @@ struct RowProblem {
 struct DatasetReport {
   std::string file;
   Format format = Format::kAuto;
-  std::string detected;               // format auto: what was seen, in words
+  std::string detected;  // format auto: what was seen, in words
   int64_t rows = 0;
   std::vector<RowProblem> problems;
-  int64_t duplicates = 0;             // rows that say exactly what an earlier row says; kept
-  int64_t truncated = 0;              // rows cut at max_length
-  int64_t without_answer = 0;         // rows in which the mask leaves nothing to learn; each is a problem too
+  int64_t duplicates = 0;      // rows that say exactly what an earlier row says; kept
+  int64_t truncated = 0;       // rows cut at max_length
+  int64_t without_answer = 0;  // rows in which the mask leaves nothing to learn; each is a problem too
   int64_t tokens = 0, trained_tokens = 0;
   int64_t shortest = 0, median = 0, longest = 0;  // tokens a row
   base::Json to_json() const;
@@ -87,7 +80,7 @@ std::vector<int64_t> epoch_order(int64_t examples, bool shuffle, uint64_t seed, 
 
 // Groups of example indices: a group is one row of a batch. Without packing each example is a row; with
 // packing rows are filled up to max_length tokens (best fit), examples never mixed: positions restart.
-std::vector<std::vector<int64_t>> pack_rows(const std::vector<TokenSequence>& examples,
-                                            const std::vector<int64_t>& order, bool packing, int64_t max_length);
+std::vector<std::vector<int64_t>> pack_rows(const Examples& examples, const std::vector<int64_t>& order, bool packing,
+                                            int64_t max_length);
 
 }  // namespace masbak::trainer

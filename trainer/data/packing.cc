@@ -45,13 +45,13 @@ std::vector<int64_t> epoch_order(int64_t examples, bool shuffle, uint64_t seed, 
   return order;
 }
 
-std::vector<std::vector<int64_t>> pack_rows(const std::vector<TokenSequence>& examples,
-                                            const std::vector<int64_t>& order, bool packing, int64_t max_length) {
+std::vector<std::vector<int64_t>> pack_rows(const Examples& examples, const std::vector<int64_t>& order, bool packing,
+                                            int64_t max_length) {
   std::vector<std::vector<int64_t>> rows;
   // Free room → rows that have it, the oldest first (a multimap keeps the order of equal keys).
   std::multimap<int64_t, size_t> room;
   for (const int64_t index : order) {
-    const auto length = static_cast<int64_t>(examples[static_cast<size_t>(index)].ids.size());
+    const int64_t length = examples.tokens(index);
     const auto best = packing ? room.lower_bound(length) : room.end();
     if (best == room.end()) {
       rows.push_back({index});

@@ -8,8 +8,6 @@
 namespace masbak::trainer {
 namespace {
 
-constexpr int32_t kIgnored = -100;
-
 TokenSequence from_tokens(const Conversation& row, int64_t size) {
   for (const auto* list : {&row.ids, &row.labels}) {
     for (size_t i = 0; i < list->size(); ++i) {
@@ -48,17 +46,11 @@ TokenSequence from_chat(const Conversation& row, const models::Tokenizer& tokeni
   }
   TokenMask mask = tokenize_with_mask(render_answers(row, *chat_template), tokenizer);
   TokenSequence sequence{std::move(mask.ids), {}, row.line};
-  sequence.labels.assign(sequence.ids.size(), kIgnored);
+  sequence.labels.assign(sequence.ids.size(), kIgnoredLabel);
   for (size_t i = 0; i < sequence.ids.size(); ++i) {
     if (mask.trained[i]) sequence.labels[i] = sequence.ids[i];
   }
   return sequence;
-}
-
-// Labels that the loss sees: the first one has nothing before it to be predicted from.
-int64_t count_trained(const TokenSequence& sequence) {
-  if (sequence.labels.empty()) return 0;
-  return std::count_if(sequence.labels.begin() + 1, sequence.labels.end(), [](int32_t l) { return l != kIgnored; });
 }
 
 // Cuts at max_length and counts. False if nothing is left to learn: then the row is a problem.
@@ -73,11 +65,11 @@ bool accept(TokenSequence* sequence, const DatasetOptions& options, DatasetRepor
   const int64_t trained = count_trained(*sequence);
   if (trained == 0) {
     ++report->without_answer;
-    report->problems.push_back(
-        {sequence->line, "",
-         length > limit ? "nothing to learn is left after the cut at max_length " + std::to_string(limit) +
-                              " (the row has " + std::to_string(length) + " tokens); raise max_length"
-                        : "the row has no token to learn"});
+    report->problems.push_back({sequence->line, "",
+                                length > limit
+                                    ? "nothing to learn is left after the cut at max_length " + std::to_string(limit) +
+                                          " (the row has " + std::to_string(length) + " tokens); raise max_length"
+                                    : "the row has no token to learn"});
     return false;
   }
   report->tokens += static_cast<int64_t>(sequence->ids.size());

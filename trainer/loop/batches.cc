@@ -4,12 +4,13 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "trainer/data/dataset.h"
 
 namespace masbak::trainer {
 
-Batches::Batches(const std::vector<TokenSequence>& examples, const TrainingConfig& training)
-    : examples_(examples), training_(training) {
-  if (examples.empty()) {
+Batches::Batches(Examples examples, const TrainingConfig& training)
+    : examples_(std::move(examples)), training_(training) {
+  if (examples_.empty()) {
     throw base::Error(base::Code::kFailedPrecondition,
                       "the training data hold no example to learn from; masbak-worker validate names the bad rows");
   }
@@ -33,7 +34,7 @@ Batches::Batches(const std::vector<TokenSequence>& examples, const TrainingConfi
 }
 
 Batches::Rows Batches::rows_of_epoch(int64_t epoch) const {
-  const auto count = static_cast<int64_t>(examples_.size());
+  const int64_t count = examples_.size();
   const std::vector<int64_t> order = epoch_order(count, training_.shuffle, training_.seed, epoch);
   return pack_rows(examples_, order, training_.packing, training_.max_length);
 }
@@ -54,15 +55,15 @@ void Batches::seek(int64_t step) {
   }
 }
 
-std::vector<std::vector<const TokenSequence*>> Batches::step(int64_t step) {
+std::vector<std::vector<TokenView>> Batches::step(int64_t step) {
   seek(step);
   const auto rows = static_cast<int64_t>(rows_.size());
   int64_t row = (step - first_step_) * training_.batch_size * training_.gradient_accumulation_steps;
-  std::vector<std::vector<const TokenSequence*>> result;
+  std::vector<std::vector<TokenView>> result;
   for (int64_t i = 0; i < training_.gradient_accumulation_steps && row < rows; ++i) {
-    std::vector<const TokenSequence*> batch;
+    std::vector<TokenView> batch;
     for (const int64_t end = std::min(rows, row + training_.batch_size); row < end; ++row) {
-      for (int64_t example : rows_[row]) batch.push_back(&examples_[example]);
+      for (int64_t example : rows_[row]) batch.push_back(examples_[example]);
     }
     result.push_back(std::move(batch));
   }

@@ -5,22 +5,22 @@
 #include <cstdint>
 #include <vector>
 
-#include "trainer/data/dataset.h"
+#include "trainer/data/examples.h"
 #include "trainer/run_config.h"
 
 namespace masbak::trainer {
 
 class Batches {
  public:
-  // `examples` must outlive the object. FAILED_PRECONDITION if there are none.
-  Batches(const std::vector<TokenSequence>& examples, const TrainingConfig& training);
+  // FAILED_PRECONDITION if there are no examples.
+  Batches(Examples examples, const TrainingConfig& training);
 
   // Optimiser steps of the whole run: max_steps, or num_train_epochs times the steps of an epoch, rounded up.
   int64_t total_steps() const { return total_steps_; }
 
   // The micro-batches of optimiser step `step` (from 0): at most gradient_accumulation_steps, each of at most
   // per_device_train_batch_size rows.
-  std::vector<std::vector<const TokenSequence*>> step(int64_t step);
+  std::vector<std::vector<TokenView>> step(int64_t step);
   // Epochs done after `steps` optimiser steps: 1.5 is the middle of the second.
   double epochs_after(int64_t steps);
 
@@ -31,7 +31,7 @@ class Batches {
   // Makes `epoch_` the one that holds the step.
   void seek(int64_t step);
 
-  const std::vector<TokenSequence>& examples_;
+  const Examples examples_;
   const TrainingConfig training_;
   int64_t total_steps_ = 0;
   int64_t epoch_ = 0, first_step_ = 0;  // of the epoch at hand

@@ -11,8 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int32_t kIgnored = -100;
-
 // Tokens need neither tokenizer nor template. The model checks the ids against its vocabulary.
 std::vector<TokenSequence> from_tokens(const std::vector<Conversation>& rows, int64_t max_length,
                                        DatasetReport* report) {
@@ -24,9 +22,7 @@ std::vector<TokenSequence> from_tokens(const std::vector<Conversation>& rows, in
       sequence.ids.resize(static_cast<size_t>(max_length));
       sequence.labels.resize(static_cast<size_t>(max_length));
     }
-    const auto trained = sequence.labels.empty() ? 0
-                                                 : std::count_if(sequence.labels.begin() + 1, sequence.labels.end(),
-                                                                 [](int32_t label) { return label != kIgnored; });
+    const int64_t trained = count_trained(sequence);
     if (trained == 0) {
       ++report->without_answer;
       report->problems.push_back({row.line, "labels", "the row has no token to learn"});

@@ -11,7 +11,7 @@
 namespace masbak::trainer {
 
 struct RunData {
-  std::vector<TokenSequence> train, eval;
+  Examples train, eval;
   std::vector<DatasetReport> reports;          // of train, and of eval if there is one
   std::map<std::string, std::string> digests;  // "train", "eval": of the files
 };

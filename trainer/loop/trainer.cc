@@ -65,7 +65,7 @@ Trainer::Trainer(models::CausalModel& model, adapters::Adapter& adapter, const T
   adapters::attach(model_, adapter_);
 }
 
-StepResult Trainer::step(const std::vector<std::vector<const TokenSequence*>>& micro_batches, double learning_rate) {
+StepResult Trainer::step(const std::vector<std::vector<TokenView>>& micro_batches, double learning_rate) {
   StepResult result;
   std::vector<LabelledBatch> batches;
   for (const auto& examples : micro_batches) {
@@ -98,13 +98,13 @@ StepResult Trainer::step(const std::vector<std::vector<const TokenSequence*>>& m
   return result;
 }
 
-double Trainer::evaluate(const std::vector<TokenSequence>& examples) {
+double Trainer::evaluate(const Examples& examples) {
   double sum = 0;
   int64_t labelled = 0;
-  for (size_t begin = 0; begin < examples.size(); begin += static_cast<size_t>(training_.batch_size)) {
-    std::vector<const TokenSequence*> batch;
-    const size_t end = std::min(examples.size(), begin + static_cast<size_t>(training_.batch_size));
-    for (size_t i = begin; i < end; ++i) batch.push_back(&examples[i]);
+  for (int64_t begin = 0; begin < examples.size(); begin += training_.batch_size) {
+    std::vector<TokenView> batch;
+    const int64_t end = std::min(examples.size(), begin + training_.batch_size);
+    for (int64_t i = begin; i < end; ++i) batch.push_back(examples[i]);
     const LabelledBatch labels = label_batch(batch, model_.info().vocabulary, /*fill=*/true);
     sum += sft_loss(model_, labels);
     labelled += labels.labelled();

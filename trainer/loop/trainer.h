@@ -7,7 +7,7 @@
 
 #include "adapters/adapter.h"
 #include "models/families/causal_model.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/examples.h"
 #include "trainer/loop/adamw.h"
 #include "trainer/run_config.h"
 
@@ -36,10 +36,10 @@ class Trainer {
   Trainer(models::CausalModel& model, adapters::Adapter& adapter, const TrainingConfig& training);
 
   // One optimiser step over the micro-batches. ABORTED if loss or gradient is not finite: then nothing was changed.
-  StepResult step(const std::vector<std::vector<const TokenSequence*>>& micro_batches, double learning_rate);
+  StepResult step(const std::vector<std::vector<TokenView>>& micro_batches, double learning_rate);
 
   // Mean loss over all labelled tokens, in batches of per_device_train_batch_size examples.
-  double evaluate(const std::vector<TokenSequence>& examples);
+  double evaluate(const Examples& examples);
 
   AdamW& optimizer() { return *optimizer_; }
 

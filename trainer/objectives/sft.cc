@@ -11,7 +11,6 @@
 namespace masbak::trainer {
 namespace {
 
-constexpr int32_t kIgnored = -100;
 // Numbers of one chunk of logits: 28 MiB in float32, below what glibc gives back to the system at once (32 MiB).
 constexpr int64_t kChunkNumbers = 7 << 20;
 constexpr int64_t kFillMultiple = 16, kFillFrom = 128;
@@ -20,7 +19,7 @@ at::Tensor tensor_of(const std::vector<int64_t>& values) {
   return at::tensor(at::IntArrayRef(values), at::TensorOptions().dtype(at::kLong));
 }
 
-void check_id(int32_t id, int64_t vocabulary, const char* field, const TokenSequence& example) {
+void check_id(int32_t id, int64_t vocabulary, const char* field, const TokenView& example) {
   if (id >= 0 && id < vocabulary) return;
   throw base::Error(base::Code::kOutOfRange,
                     "expected ids from 0 to " + std::to_string(vocabulary - 1) + " (the model's vocabulary), found " +
@@ -47,20 +46,20 @@ double cross_entropy(at::Tensor& logits_NV, const at::Tensor& targets_N, double 
 
 }  // namespace
 
-LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary, bool fill) {
+LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabulary, bool fill) {
   LabelledBatch result;
   std::vector<int64_t> ids, rows, targets;
-  for (const TokenSequence* example : examples) {
-    const auto begin = static_cast<int64_t>(ids.size()), length = static_cast<int64_t>(example->ids.size());
+  for (const TokenView& example : examples) {
+    const auto begin = static_cast<int64_t>(ids.size()), length = static_cast<int64_t>(example.ids.size());
     result.batch.slices.push_back({begin, length, nullptr});
     for (int64_t i = 0; i < length; ++i) {
-      check_id(example->ids[i], vocabulary, "input_ids", *example);
-      ids.push_back(example->ids[i]);
+      check_id(example.ids[i], vocabulary, "input_ids", example);
+      ids.push_back(example.ids[i]);
       // The token at place i is predicted from place i - 1.
-      if (i == 0 || example->labels[i] == kIgnored) continue;
-      check_id(example->labels[i], vocabulary, "labels", *example);
+      if (i == 0 || example.labels[i] == kIgnoredLabel) continue;
+      check_id(example.labels[i], vocabulary, "labels", example);
       rows.push_back(begin + i - 1);
-      targets.push_back(example->labels[i]);
+      targets.push_back(example.labels[i]);
     }
   }
   result.tokens = static_cast<int64_t>(ids.size());

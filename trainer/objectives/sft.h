@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "models/families/causal_model.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/examples.h"
 
 namespace masbak::trainer {
 
@@ -25,7 +25,7 @@ struct LabelledBatch {
 // With `fill` the tokens are filled up to a multiple of 16 by one more sequence without labels: oneDNN makes machine
 // code for every new size of a product, and lengths in steps of 16 soon repeat. OUT_OF_RANGE, with the row's line,
 // for an id or label outside the vocabulary.
-LabelledBatch label_batch(const std::vector<const TokenSequence*>& examples, int64_t vocabulary, bool fill = false);
+LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabulary, bool fill = false);
 
 // The sum of the cross entropies over the labelled rows. No gradient.
 double sft_loss(models::CausalModel& model, const LabelledBatch& batch);

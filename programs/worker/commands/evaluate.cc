@@ -58,14 +58,13 @@ std::vector<std::string> ask(const policies::Suite& suite, const fs::path& folde
   size_t done = 0;
   models::Engine engine(model);
   for (size_t i = 0; i < suite.questions.size(); ++i) {
-    engine.submit({prompt_of(suite, suite.questions[i], tokenizer, chat_template), sampling,
-                   [&answers, i](int32_t id) {
-                     answers[i].push_back(id);
-                     return true;
-                   },
-                   [&](models::FinishReason) {
-                     show_progress(suite.name, ++done, suite.questions.size(), "questions");
-                   }});
+    engine.submit(
+        {prompt_of(suite, suite.questions[i], tokenizer, chat_template), sampling,
+         [&answers, i](int32_t id) {
+           answers[i].push_back(id);
+           return true;
+         },
+         [&](models::FinishReason) { show_progress(suite.name, ++done, suite.questions.size(), "questions"); }});
   }
   while (engine.step()) {
   }
@@ -105,7 +104,7 @@ std::vector<policies::ExampleLoss> measure(const policies::Suite& suite, const f
   const auto examples = read_examples(suite, folder, vocabulary);
   std::vector<policies::ExampleLoss> losses;
   for (const trainer::TokenSequence& example : examples) {
-    const trainer::LabelledBatch batch = trainer::label_batch({&example}, vocabulary);
+    const trainer::LabelledBatch batch = trainer::label_batch({example}, vocabulary);
     losses.push_back({example.line, trainer::sft_loss(model, batch), batch.labelled()});
     show_progress(suite.name, losses.size(), examples.size(), "examples");
   }
@@ -114,8 +113,9 @@ std::vector<policies::ExampleLoss> measure(const policies::Suite& suite, const f
 
 int evaluate(const EvaluateOptions& options) {
   if (!fs::is_regular_file(options.suite)) {
-    throw base::Error(base::Code::kNotFound, "expected the path of a suite file (YAML), found none at '" +
-                                                 options.suite + "'", {"", 0, "--suite"});
+    throw base::Error(base::Code::kNotFound,
+                      "expected the path of a suite file (YAML), found none at '" + options.suite + "'",
+                      {"", 0, "--suite"});
   }
   const policies::Suite suite = policies::Suite::read(options.suite);
   const std::unique_ptr<models::CausalModel> model = models::load_model(options.model, options.dtype);
@@ -127,7 +127,9 @@ int evaluate(const EvaluateOptions& options) {
   if (!options.adapter.empty()) report.adapter_digest = adapters::adapter_digest(options.adapter);
   const Json json = report.to_json();
   base::write_file_durably(options.out, json.dump(2) + "\n");
-  std::cout << Json{{"suite", json["suite"]}, {"kind", json["kind"]}, {"metrics", json["metrics"]},
+  std::cout << Json{{"suite", json["suite"]},
+                    {"kind", json["kind"]},
+                    {"metrics", json["metrics"]},
                     {"report", options.out}}
                    .dump()
             << '\n';
@@ -139,8 +141,9 @@ int evaluate(const EvaluateOptions& options) {
 void add_evaluate(CommandLine& line) {
   auto options = std::make_shared<EvaluateOptions>();
   CLI::App* command = line.app.add_subcommand("evaluate", "Run an evaluation suite and write its report (JSON)");
-  command->footer("Example: masbak-worker evaluate models/base --adapter job/adapter --suite suites/questions.yaml "
-                  "--out report.json");
+  command->footer(
+      "Example: masbak-worker evaluate models/base --adapter job/adapter --suite suites/questions.yaml "
+      "--out report.json");
   command->add_option("MODEL", options->model, "Model folder")->required();
   command->add_option("--adapter", options->adapter, "Adapter folder in PEFT's format");
   command->add_option("--suite", options->suite, "Suite file (YAML)")->required();

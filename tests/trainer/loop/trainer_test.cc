@@ -19,11 +19,7 @@ const std::vector<TokenSequence>& examples() {
   return rows;
 }
 
-std::vector<const TokenSequence*> all() {
-  std::vector<const TokenSequence*> result;
-  for (const TokenSequence& row : examples()) result.push_back(&row);
-  return result;
-}
+std::vector<TokenView> all() { return {examples().begin(), examples().end()}; }
 
 adapters::Adapter adapter_for(FakeModel& model, std::vector<std::string> targets) {
   adapters::LoraConfig config;
@@ -41,7 +37,7 @@ TEST(Sft, TakesTheRowsBeforeEachLabel) {
 
 TEST(Sft, FillsUpBehindTheExamplesOnly) {
   const TokenSequence row{std::vector<int32_t>(130, 1), std::vector<int32_t>(130, 1), 1};
-  const LabelledBatch batch = label_batch({&row}, FakeModel::kVocabulary, true);
+  const LabelledBatch batch = label_batch({row}, FakeModel::kVocabulary, true);
   EXPECT_EQ(batch.tokens, 130);
   EXPECT_EQ(batch.batch.ids_T.size(0), 144);
   ASSERT_EQ(batch.batch.slices.size(), 2u);
@@ -52,7 +48,7 @@ TEST(Sft, FillsUpBehindTheExamplesOnly) {
 TEST(Sft, RefusesIdsOutsideTheVocabulary) {
   const TokenSequence row{{1, 11}, {1, 11}, 8};
   try {
-    label_batch({&row}, FakeModel::kVocabulary);
+    label_batch({row}, FakeModel::kVocabulary);
     FAIL() << "an id outside the vocabulary was accepted";
   } catch (const base::Error& error) {
     EXPECT_EQ(error.code(), base::Code::kOutOfRange);
@@ -88,7 +84,7 @@ TEST(Trainer, AccumulationEqualsOneBatch) {
   Trainer at_once(one, whole, training), accumulated(two, parts, training);
   for (int i = 0; i < 4; ++i) {
     const StepResult a = at_once.step({all()}, 1e-2);
-    const StepResult b = accumulated.step({{&examples()[0]}, {&examples()[1], &examples()[2]}}, 1e-2);
+    const StepResult b = accumulated.step({{examples()[0]}, {examples()[1], examples()[2]}}, 1e-2);
     EXPECT_NEAR(a.loss, b.loss, 1e-5);
     EXPECT_EQ(a.labelled, b.labelled);
   }
