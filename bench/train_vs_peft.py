@@ -1,15 +1,17 @@
-"""Training steps of masbak-worker beside PEFT on transformers: same model, tokens, LoRA, dtype and machine.
+"""Training steps of masbak-worker beside PEFT on transformers: same model, tokens, starting adapter, dtype and machine.
 
-Each side is a process of its own, one after the other. Speed is the median over the steps after the
-first three; memory is the peak resident set. Absolute figures depend on the machine: the ratios are the
+Each side is a process of its own, one after the other, in one run. Speed is the median over the steps after the first
+two; memory is the peak resident set of the whole process. Absolute figures depend on the machine: the ratios are the
 result.
 
-usage: train_vs_peft.py [--steps 12] [--write docs/performance.md]
+usage: train_vs_peft.py [--steps 6] [--sweep] [--write docs/performance.md] [--plot docs/images/training.png]
+  --sweep   also how both sides grow with the length of a row, the number of experts and of layers
 """
 import argparse
 import json
 import os
 import pathlib
+import re
 import resource
 import statistics
 import subprocess
@@ -17,128 +19,248 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.environ["MASBAK_SOURCE"], "tests", "oracle"))
-import masbak_oracle  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import training_case  # noqa: E402
+from training_case import masbak_oracle  # noqa: E402
 
-BATCH = 8
-WARM_UP = 3
-LINEARS = ["q_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"]
-EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+WARM_UP = 2
 RUN = """model: {model}
 dataset: {{train: tokens.jsonl, format: tokens}}
 objective: sft
-adapter: {{r: 16, lora_alpha: 32, target_modules: {linears}, target_parameters: {experts}}}
+adapter: {{path: {adapter}}}
 training:
   learning_rate: 1.0e-3
   lr_scheduler_type: constant
   max_steps: {steps}
-  per_device_train_batch_size: {batch}
+  per_device_train_batch_size: {rows}
   packing: false
   shuffle: false
-  max_length: 256
+  max_length: {length}
   save_steps: 1000000
   dtype: bfloat16
 """
+SWEEPS = {"length": [256, 1024, 2048, 4096, 8192], "experts": [8, 32, 128], "layers": [4, 8, 16]}
 
 
-def write_tokens(model, folder, count):
-    """The example's conversations as ids and labels, so that both sides learn from the same numbers."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    source = pathlib.Path(os.environ["MASBAK_SOURCE"]) / "examples" / "refinery" / "train.jsonl"
-    with open(folder / "tokens.jsonl", "w") as out:
-        for line in source.read_text(encoding="utf-8").splitlines()[:count]:
-            messages = json.loads(line)["messages"]
-            whole = tokenizer.apply_chat_template(messages, tokenize=False)
-            asked = tokenizer.apply_chat_template(messages[:1], tokenize=False, add_generation_prompt=True)
-            ids, masked = tokenizer(whole)["input_ids"], len(tokenizer(asked)["input_ids"])
-            out.write(json.dumps({"input_ids": ids, "labels": [-100] * masked + ids[masked:]}) + "\n")
+def energy_joules():
+    """What the processor has used so far, or None where the machine does not tell (no RAPL)."""
+    zones = [zone / "energy_uj" for zone in pathlib.Path("/sys/class/powercap").glob("intel-rapl:?")]
+    try:
+        return sum(int(zone.read_text()) for zone in zones) / 1e6 if zones else None
+    except OSError:
+        return None
 
 
-def measure_masbak(model, folder, steps):
-    run = RUN.format(model=model, steps=steps, batch=BATCH, linears=json.dumps(LINEARS), experts=json.dumps(EXPERTS))
-    (folder / "run.yaml").write_text(run)
-    subprocess.run([str(masbak_oracle.WORKER), "train", str(folder / "run.yaml"), "--out", str(folder / "job")],
-                   check=True, stderr=subprocess.DEVNULL)
-    events = [json.loads(line) for line in (folder / "job" / "events.jsonl").read_text().splitlines()]
-    done = [event for event in events if event["type"] == "step"]
-    return {"tokens_per_second": statistics.median(event["tokens_per_second"] for event in done[WARM_UP:]),
-            "peak_memory_bytes": max(event["peak_memory_bytes"] for event in done),
-            "losses": [event["loss"] for event in done]}
+def gemm_rate():
+    """FLOP/s of a large bfloat16 product, the median of several."""
+    import torch
+
+    a, b = torch.randn(2048, 2048).bfloat16(), torch.randn(2048, 2048).bfloat16()
+    seconds = []
+    for _ in range(9):
+        begin = time.monotonic()
+        torch.mm(a, b)
+        seconds.append(time.monotonic() - begin)
+    return 2 * 2048 ** 3 / statistics.median(seconds[2:])
 
 
-def measure_peft(model, tokens, steps):
-    """Runs in a process of its own and prints its figures."""
+def start_adapter(case, folder):
+    """PEFT's own start of the adapter, as a folder that both sides go on from."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    rows = [json.loads(line) for line in open(tokens)]
+    lora = LoraConfig(r=16, lora_alpha=32, target_modules=case.linears, target_parameters=case.parameters or None)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(case.model, dtype=torch.bfloat16), lora).save_pretrained(folder)
+
+
+def measure_masbak(case, folder, adapter):
+    (folder / "run.yaml").write_text(RUN.format(model=case.model, adapter=adapter, steps=case.steps, rows=case.rows,
+                                                length=case.length))
+    job = folder / f"job-{time.monotonic_ns()}"
+    before = energy_joules()
+    done = subprocess.run([str(masbak_oracle.WORKER), "train", str(folder / "run.yaml"), "--out", str(job)],
+                          stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"masbak-worker train failed: {done.stderr}")
+    joules = None if before is None else energy_joules() - before
+    events = [json.loads(line) for line in (job / "events.jsonl").read_text().splitlines()]
+    steps = [event for event in events if event["type"] == "step"]
+    return {"tokens_per_second": statistics.median(event["tokens_per_second"] for event in steps[WARM_UP:]),
+            "peak_memory_bytes": max(event["peak_memory_bytes"] for event in steps),
+            "losses": [event["loss"] for event in steps], "joules": joules}
+
+
+def peft_side(model, tokens, adapter, rows, steps):
+    """Runs in a process of its own and prints its figures."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    data = [json.loads(line) for line in open(tokens)]
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
-    lora = LoraConfig(r=16, lora_alpha=32, target_modules=LINEARS, target_parameters=EXPERTS)
-    network = get_peft_model(network, lora)
+    network = PeftModel.from_pretrained(network, adapter, is_trainable=True)
     network.train()
-    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.0)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.0)
     speeds, losses = [], []
     for step in range(steps):
-        batch = [rows[(step * BATCH + i) % len(rows)] for i in range(BATCH)]
-        width = max(len(row["input_ids"]) for row in batch)
-        ids = torch.tensor([row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in batch])
-        labels = torch.tensor([row["labels"] + [-100] * (width - len(row["labels"])) for row in batch])
-        mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in batch])
+        batch = data[step * rows:(step + 1) * rows]
+        ids = torch.tensor([row["input_ids"] for row in batch])
         begin = time.monotonic()
-        loss = network(input_ids=ids, attention_mask=mask, labels=labels).loss
+        loss = network(input_ids=ids, labels=ids).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         optimiser.zero_grad()
-        speeds.append(int(mask.sum()) / (time.monotonic() - begin))
+        speeds.append(ids.numel() / (time.monotonic() - begin))
         losses.append(float(loss))
     print(json.dumps({"tokens_per_second": statistics.median(speeds[WARM_UP:]),
                       "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                       "losses": losses}))
 
 
-def table_row(name, side):
-    memory_gb = side["peak_memory_bytes"] / 1e9
-    return f"| {name} | {side['tokens_per_second']:.0f} | {memory_gb:.2f} GB | {side['losses'][-1]:.3f} |"
+def measure_peft(case, tokens, adapter):
+    before = energy_joules()
+    done = subprocess.run([sys.executable, __file__, "--peft", str(case.model), str(tokens), str(adapter),
+                           str(case.rows), str(case.steps)], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        return None  # ended for want of memory: said in the table
+    joules = None if before is None else energy_joules() - before
+    return {**json.loads(done.stdout.splitlines()[-1]), "joules": joules}
+
+
+def compare(case):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        case.write_tokens(folder / "tokens.jsonl")
+        start_adapter(case, folder / "adapter")
+        return {"ours": measure_masbak(case, folder, folder / "adapter"),
+                "peft": measure_peft(case, folder / "tokens.jsonl", folder / "adapter"),
+                "flops": case.flops_a_token(), "rate": gemm_rate(), "case": case}
+
+
+def ratio(result, key):
+    return result["ours"][key] / result["peft"][key]
+
+
+def side_row(name, side, result):
+    share = side["tokens_per_second"] * result["flops"] / result["rate"]
+    tokens = result["case"].tokens_a_step * result["case"].steps
+    energy = "not readable" if side["joules"] is None else f"{side['joules'] / tokens * 1e6:.0f}"
+    return (f"| {name} | {side['tokens_per_second']:.0f} | {side['peak_memory_bytes'] / 1e9:.2f} GB | {share:.0%} | "
+            f"{side['losses'][-1]:.3f} | {energy} |")
+
+
+def main_table(result):
+    case = result["case"]
+    apart = max(abs(a - b) for a, b in zip(result["ours"]["losses"], result["peft"]["losses"]))
+    return f"""## {case.name}
+
+{case.rows} × {case.length} tokens a step, r = 16, bfloat16, {case.steps} steps. The largest difference of a loss is {apart:.4f}. The
+arithmetic of a token is {result["flops"] / 1e6:.0f} MFLOP; a large bfloat16 product ran at {result["rate"] / 1e9:.0f} GFLOP/s.
+
+| | tokens/s | peak memory | share of the GEMM rate | last loss | joules a million tokens |
+| --- | --- | --- | --- | --- | --- |
+{side_row("masbak-worker", result["ours"], result)}
+{side_row("PEFT 0.21.2 on transformers 5.23.0", result["peft"], result)}
+| **ratio** | **{ratio(result, "tokens_per_second"):.2f}** | **{ratio(result, "peak_memory_bytes"):.2f}** | | | |
+"""
+
+
+def sweep():
+    """How both sides grow, one size at a time away from the 133 M model."""
+    points = {}
+    for what, values in SWEEPS.items():
+        for value in values:
+            size = {"length": 1024, "rows": 1, "steps": 4, what: value}
+            with tempfile.TemporaryDirectory() as folder:
+                points.setdefault(what, []).append((value, compare(training_case.mla_case(folder, **size))))
+            print(sweep_row(what, value, points[what][-1][1]), flush=True)
+    return points
+
+
+def sweep_row(what, value, result):
+    ours, peft = result["ours"], result["peft"]
+    if peft is None:
+        return f"| {what} {value} | {ours['tokens_per_second']:.0f} | out of memory | | " \
+               f"{ours['peak_memory_bytes'] / 1e9:.2f} | – | |"
+    return (f"| {what} {value} | {ours['tokens_per_second']:.0f} | {peft['tokens_per_second']:.0f} | "
+            f"{ratio(result, 'tokens_per_second'):.2f} | {ours['peak_memory_bytes'] / 1e9:.2f} | "
+            f"{peft['peak_memory_bytes'] / 1e9:.2f} | {ratio(result, 'peak_memory_bytes'):.2f} |")
+
+
+def sweep_table(points):
+    rows = [sweep_row(what, value, result) for what, pairs in points.items() for value, result in pairs]
+    return """## Growth
+
+One row of 1,024 tokens a step of the same model, one size changed at a time.
+
+| | tokens/s | PEFT's | ratio | GB | PEFT's | ratio |
+| --- | --- | --- | --- | --- | --- | --- |
+""" + "\n".join(rows) + "\n"
+
+
+def plot(points, file):
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, len(points), figsize=(4.2 * len(points), 6.4), squeeze=False)
+    labels = {"length": "tokens a row", "experts": "experts", "layers": "layers"}
+    for column, (what, pairs) in enumerate(points.items()):
+        for row, (key, unit, title) in enumerate([("tokens_per_second", 1, "tokens/s"),
+                                                  ("peak_memory_bytes", 1e9, "peak memory, GB")]):
+            for side, name, colour in (("ours", "Masbak", "#b7501d"), ("peft", "PEFT", "#1f5fa8")):
+                known = [(value, result[side][key] / unit) for value, result in pairs if result[side]]
+                axes[row][column].plot(*zip(*known), "o-", label=name, color=colour)
+            axes[row][column].set(xlabel=labels[what], ylabel=title, xscale="log", ylim=(0, None))
+            axes[row][column].set_xticks([value for value, _ in pairs], [str(value) for value, _ in pairs], minor=False)
+            axes[row][column].minorticks_off()
+            axes[row][column].grid(alpha=0.3)
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+
+
+def report(results, points, picture):
+    text = f"""# Performance
+
+Written by `make bench` (bench/train_vs_peft.py) on {os.cpu_count()} cores, without a GPU. Both sides ran one after the other in one
+run, each a process of its own, from the same adapter and on the same tokens; the ratios are the result.
+
+""" + "\n".join(main_table(result) for result in results)
+    if points:
+        text += "\n" + sweep_table(points)
+    if picture:
+        text += f"\n![How both sides grow]({re.sub('^docs/', '', picture)})\n"
+    return text
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--write")
-    parser.add_argument("--peft", nargs=2, metavar=("MODEL", "TOKENS"))
+    parser.add_argument("--plot")
+    parser.add_argument("--peft", nargs=5, metavar=("MODEL", "TOKENS", "ADAPTER", "ROWS", "STEPS"))
     arguments = parser.parse_args()
     if arguments.peft:
-        return measure_peft(*arguments.peft, arguments.steps)
-    model = masbak_oracle.adopted()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        write_tokens(model, folder, BATCH * arguments.steps)
-        ours = measure_masbak(model, folder, arguments.steps)
-        done = subprocess.run([sys.executable, __file__, "--steps", str(arguments.steps), "--peft", str(model),
-                               str(folder / "tokens.jsonl")], check=True, stdout=subprocess.PIPE, text=True)
-        peft = json.loads(done.stdout.splitlines()[-1])
-    speed = ours["tokens_per_second"] / peft["tokens_per_second"]
-    memory = ours["peak_memory_bytes"] / peft["peak_memory_bytes"]
-    text = f"""# Performance
-
-Written by `make bench` (bench/train_vs_peft.py). The demonstration model (290 M, MLA, 4 experts), LoRA r = 16 on the
-attention and on every routed expert, bfloat16, {BATCH} conversations a step, {os.cpu_count()} cores. Both sides ran one
-after the other in one run; the ratios are the result.
-
-| | tokens/s | peak memory | loss of step {arguments.steps} |
-| --- | --- | --- | --- |
-{table_row("masbak-worker", ours)}
-{table_row("PEFT 0.21.2 on transformers 5.23.0", peft)}
-| **ratio** | **{speed:.2f}** | **{memory:.2f}** | |
-"""
-    print(text)
+        model, tokens, adapter, rows, steps = arguments.peft
+        return peft_side(model, tokens, adapter, int(rows), int(steps))
+    with tempfile.TemporaryDirectory() as folder:
+        results = [compare(training_case.mla_case(folder, steps=arguments.steps)),
+                   compare(training_case.demo_case(steps=arguments.steps))]
+        if any(result["peft"] is None for result in results):
+            raise SystemExit("PEFT's side failed; see its message above")
+        print("\n".join(main_table(result) for result in results), flush=True)
+    points = sweep() if arguments.sweep else {}
+    if points and arguments.plot:
+        plot(points, arguments.plot)
     if arguments.write:
-        pathlib.Path(arguments.write).write_text(text)
+        root = pathlib.Path(os.environ["MASBAK_SOURCE"])
+        (root / arguments.write).write_text(report(results, points, arguments.plot if points else None))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/zeros.h>
@@ -289,6 +291,35 @@ at::Tensor combine_rows(const at::Tensor& y_ND, const at::Tensor& weights_TK, co
   if (has_kernel(y_ND)) return CombineRows::apply(y_ND, weights_TK, row_of_pair_TK);
   const at::Tensor pairs_TKD = y_ND.index_select(0, row_of_pair_TK.flatten()).unflatten(0, row_of_pair_TK.sizes());
   return (pairs_TKD * weights_TK.unsqueeze(2)).sum(1).to(y_ND.scalar_type());
+}
+
+double cross_entropy_rows(at::Tensor& logits_NV, const at::Tensor& targets_N, double scale, bool gradient) {
+  if (!has_kernel(logits_NV)) {
+    const at::Tensor numbers_NV = logits_NV.to(at::kFloat), targets_N1 = targets_N.unsqueeze(1);
+    const at::Tensor log_sum_N1 = numbers_NV.logsumexp(1, true), chosen_N1 = numbers_NV.gather(1, targets_N1);
+    if (gradient) {
+      at::Tensor shares_NV = (numbers_NV - log_sum_N1).exp_();
+      shares_NV.scatter_add_(1, targets_N1, at::full_like(chosen_N1, -1.0));
+      logits_NV.copy_(shares_NV.mul_(scale));
+    }
+    return (log_sum_N1 - chosen_N1).sum(at::kDouble).item<double>();
+  }
+  const int64_t rows = logits_NV.size(0), size = logits_NV.size(1);
+  std::vector<double> losses(static_cast<size_t>(rows));
+  const int64_t* targets = targets_N.const_data_ptr<int64_t>();
+  MASBAK_DISPATCH(logits_NV, [&] {
+    using A = typename kernels::Accumulate<scalar_t>::type;
+    auto* logits = logits_NV.mutable_data_ptr<scalar_t>();
+    for_rows(rows, size, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        losses[n] = row_kernels<scalar_t>().cross_entropy(size, targets[n], static_cast<A>(scale), gradient,
+                                                          logits + n * size);
+      }
+    });
+  });
+  double sum = 0;
+  for (double loss : losses) sum += loss;
+  return sum;
 }
 
 }  // namespace masbak::models

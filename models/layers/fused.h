@@ -34,4 +34,9 @@ at::Tensor dispatch_rows(const at::Tensor& x_TD, const at::Tensor& token_of_row_
 // weights are float32 (float64 for float64 rows); differentiable in y and weights.
 at::Tensor combine_rows(const at::Tensor& y_ND, const at::Tensor& weights_TK, const at::Tensor& row_of_pair_TK);
 
+// The cross entropies of rows of logits [N, V] (contiguous) against targets int64 [N], summed in the order of the rows.
+// With `gradient` the logits become scale times the sum's gradient by them. Not differentiable itself: head and
+// loss go together, chunk by chunk, so that no logits outlive their chunk.
+double cross_entropy_rows(at::Tensor& logits_NV, const at::Tensor& targets_N, double scale, bool gradient);
+
 }  // namespace masbak::models

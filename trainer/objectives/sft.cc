@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "models/layers/fused.h"
 
 namespace masbak::trainer {
 namespace {
@@ -28,21 +29,6 @@ void check_id(int32_t id, int64_t vocabulary, const char* field, const TokenView
 }
 
 int64_t chunk_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
-
-// The sum of the cross entropies of one chunk; with `scale`, also the gradient of scale · sum by the logits,
-// which takes the place of the numbers of `logits_NV` (float32).
-double cross_entropy(at::Tensor& logits_NV, const at::Tensor& targets_N, double scale, bool gradient) {
-  const at::Tensor targets_N1 = targets_N.unsqueeze(1);
-  const at::Tensor chosen_N1 = logits_NV.gather(1, targets_N1);
-  const at::Tensor log_sum_N1 = logits_NV.logsumexp(1, true);
-  const double sum = (log_sum_N1 - chosen_N1).sum(at::kDouble).item<double>();
-  if (gradient) {
-    logits_NV.sub_(log_sum_N1).exp_();
-    logits_NV.scatter_add_(1, targets_N1, at::full_like(chosen_N1, -1.0));
-    logits_NV.mul_(scale);
-  }
-  return sum;
-}
 
 }  // namespace
 
@@ -82,8 +68,8 @@ double sft_loss(models::CausalModel& model, const LabelledBatch& batch) {
   double sum = 0;
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t count = std::min(step, rows - begin);
-    at::Tensor logits_NV = model.logits(hidden_ND.narrow(0, begin, count)).to(at::kFloat);
-    sum += cross_entropy(logits_NV, batch.targets_N.narrow(0, begin, count), 0, false);
+    at::Tensor logits_NV = model.logits(hidden_ND.narrow(0, begin, count)).contiguous();
+    sum += models::cross_entropy_rows(logits_NV, batch.targets_N.narrow(0, begin, count), 0, false);
   }
   return sum;
 }
@@ -99,10 +85,11 @@ double sft_backward(models::CausalModel& model, const LabelledBatch& batch, int6
     const int64_t count = std::min(step, rows - begin);
     const at::Tensor chunk_ND = hidden_ND.detach().narrow(0, begin, count).requires_grad_();
     const at::Tensor logits_NV = model.logits(chunk_ND);
-    at::Tensor numbers_NV = logits_NV.detach().to(at::kFloat, false, true);
-    sum += cross_entropy(numbers_NV, batch.targets_N.narrow(0, begin, count), 1.0 / static_cast<double>(denominator),
-                         true);
-    logits_NV.backward(numbers_NV.to(logits_NV.scalar_type()));
+    // The gradient takes the logits' place: nothing reads them again.
+    at::Tensor gradient_NV = logits_NV.detach().contiguous();
+    sum += models::cross_entropy_rows(gradient_NV, batch.targets_N.narrow(0, begin, count),
+                                      1.0 / static_cast<double>(denominator), true);
+    logits_NV.backward(gradient_NV);
     gradient_ND.narrow(0, begin, count).copy_(chunk_ND.grad());
   }
   hidden_ND.backward(gradient_ND);

@@ -53,6 +53,10 @@ struct RowKernels {
   // The way back of one row: scores become the weights again (log_sum as softmax returned it) and dweights
   // the gradient of the unscaled scores; delta is the dot product of the row's output and its gradient.
   void (*softmax_backward)(int64_t seen, int64_t size, A scale, A log_sum, A delta, T* scores, T* dweights);
+
+  // Cross entropy of one row of logits: returns log(sum(exp(logits))) - logits[target]. With `gradient` the logits
+  // become scale times the gradient of that: scale * (softmax(logits) - onehot(target)).
+  A (*cross_entropy)(int64_t size, int64_t target, A scale, bool gradient, T* logits);
 };
 
 enum class Isa { kPortable, kAvx2, kAvx512 };

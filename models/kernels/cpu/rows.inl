@@ -165,20 +165,27 @@ A scale_and_dot(int64_t size, const T* x, A weight, const T* z, T* y) {
       size, [=](int64_t i) __attribute__((always_inline)) { return load(x[i]) * load(z[i]); });
 }
 
+// The largest of the first `size` > 0 numbers of a row.
 template <typename T, typename A = typename Accumulate<T>::type>
-A softmax(int64_t seen, int64_t size, A scale, T* scores) {
+MASBAK_INLINE A row_maximum(int64_t size, const T* row) {
   A lanes[kLanes];
-  for (int l = 0; l < kLanes; ++l) lanes[l] = load(scores[0]);
+  for (int l = 0; l < kLanes; ++l) lanes[l] = load(row[0]);
   int64_t i = 0;
-  for (; i + kLanes <= seen; i += kLanes) {
+  for (; i + kLanes <= size; i += kLanes) {
     for (int l = 0; l < kLanes; ++l) {
-      const A s = load(scores[i + l]);
-      lanes[l] = s > lanes[l] ? s : lanes[l];
+      const A v = load(row[i + l]);
+      lanes[l] = v > lanes[l] ? v : lanes[l];
     }
   }
   A top = lanes[0];
   for (int l = 1; l < kLanes; ++l) top = lanes[l] > top ? lanes[l] : top;
-  for (; i < seen; ++i) top = load(scores[i]) > top ? load(scores[i]) : top;
+  for (; i < size; ++i) top = load(row[i]) > top ? load(row[i]) : top;
+  return top;
+}
+
+template <typename T, typename A = typename Accumulate<T>::type>
+A softmax(int64_t seen, int64_t size, A scale, T* scores) {
+  const A top = row_maximum(seen, scores);
   const A sum = lane_sum<A>(
       seen, [=](int64_t j) __attribute__((always_inline)) { return exponential(scale * (load(scores[j]) - top)); });
   const A share = A(1) / sum;
@@ -198,13 +205,27 @@ void softmax_backward(int64_t seen, int64_t size, A scale, A log_sum, A delta, T
   __builtin_memset(static_cast<void*>(dweights + seen), 0, (size - seen) * sizeof(T));
 }
 
+template <typename T, typename A = typename Accumulate<T>::type>
+A cross_entropy(int64_t size, int64_t target, A scale, bool gradient, T* logits) {
+  const A top = row_maximum(size, logits), chosen = load(logits[target]);
+  const A sum = lane_sum<A>(
+      size, [=](int64_t j) __attribute__((always_inline)) { return exponential(load(logits[j]) - top); });
+  if (gradient) {
+    const A share = scale / sum;
+    for (int64_t j = 0; j < size; ++j) store(logits[j], exponential(load(logits[j]) - top) * share);
+    // From the number itself, not from the rounded product above.
+    store(logits[target], exponential(chosen - top) * share - scale);
+  }
+  return static_cast<A>(__builtin_log(sum)) + top - chosen;
+}
+
 }  // namespace
 
 template <typename T>
 const RowKernels<T>& table() {
   static constexpr RowKernels<T> kTable = {
       &rms_norm<T>,     &rms_norm_backward<T>, &silu_times<T>, &silu_times_backward<T>, &rotate<T>,
-      &weighted_sum<T>, &scale_and_dot<T>,     &softmax<T>,    &softmax_backward<T>,
+      &weighted_sum<T>, &scale_and_dot<T>,     &softmax<T>,    &softmax_backward<T>,    &cross_entropy<T>,
   };
   return kTable;
 }

@@ -181,6 +181,32 @@ TEST(Fused, GroupedLinear) {
   }
 }
 
+TEST(Fused, CrossEntropyRows) {
+  for (const Precision& p : kPrecisions) {
+    for (int64_t size : {1, 15, 64, 1003}) {
+      at::Tensor logits = (at::randn({9, size}) * 5).to(p.type);
+      const at::Tensor targets = at::randint(0, size, {9}, at::kLong);
+      const at::Tensor exact = logits.to(at::kDouble).requires_grad_(true);
+      const at::Tensor wanted = at::cross_entropy_loss(exact, targets, {}, at::Reduction::Sum);
+      (wanted * 0.25).backward();
+      const at::Tensor before = logits.clone();
+      EXPECT_NEAR(cross_entropy_rows(logits, targets, 0, false), wanted.item<double>(), p.tolerance * 9);
+      EXPECT_TRUE(logits.equal(before));  // without the gradient nothing is written
+      EXPECT_NEAR(cross_entropy_rows(logits, targets, 0.25, true), wanted.item<double>(), p.tolerance * 9);
+      EXPECT_LT(difference(logits, exact.grad()), p.tolerance * 0.1);
+    }
+  }
+}
+
+// One logit far above or below the rest, and rows so low that their exponentials vanish.
+TEST(Fused, CrossEntropyAtTheEnds) {
+  at::Tensor logits = at::tensor({300.0f, 0.0f, -300.0f, -1e4f, -1e4f, -1e4f}).view({2, 3});
+  const at::Tensor targets = at::tensor({2, 1}, at::kLong);
+  EXPECT_NEAR(cross_entropy_rows(logits, targets, 1, true), 600 + std::log(3.0), 1e-3);
+  const at::Tensor wanted = at::tensor({1.0f, 0.0f, -1.0f, 1 / 3.0f, -2 / 3.0f, 1 / 3.0f}).view({2, 3});
+  EXPECT_LT(difference(logits, wanted), 1e-6);
+}
+
 TEST(Fused, DoesNotDependOnThreads) {
   const at::Tensor x = at::randn({300, 257}), weight = at::ones({257});
   const int threads = at::get_num_threads();
@@ -218,6 +244,10 @@ void compare_isas(double tolerance) {
     const A weights[] = {A(0.25), A(0.5)};
     table.weighted_sum(2, kSize, x.data(), rows, weights, y.data()), keep();
     result.push_back(table.scale_and_dot(kSize, x.data(), A(0.5), w.data(), y.data())), keep();
+    y = x;
+    result.push_back(table.softmax(kSize - 20, kSize, A(0.5), y.data())), keep();
+    y = x;
+    result.push_back(table.cross_entropy(kSize, 5, A(0.5), true, y.data())), keep();
   }
   for (const auto& result : results) {
     for (size_t i = 0; i < result.size(); ++i)
