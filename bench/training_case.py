@@ -89,7 +89,7 @@ def mla_case(folder, *, rows=2, length=1024, steps=8, **sizes):
     return Case("DeepSeek-V3 of 133 M, LoRA on MLA", random_model(folder, **sizes), MLA, [], rows, length, steps)
 
 
-def demo_case(rows=2, length=256, steps=8):
+def demo_case(rows=2, length=1024, steps=8):
     """LoRA on attention and on every routed expert of the demonstration model."""
     return Case("demonstration model of 290 M, LoRA on MLA and experts", masbak_oracle.adopted(), DEMO_LINEARS, EXPERTS,
                 rows, length, steps)

@@ -1,9 +1,13 @@
 #include "models/layers/grouped_linear.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <atomic>
 
 #include "base/error.h"
 
@@ -14,14 +18,35 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+constexpr int64_t kGroupsPerThread = 4;
+
+// Calls body(e, begin, rows) for each group that has rows. With several groups a thread, each thread takes one group
+// after another: a product of a few hundred rows is too short to be shared by threads that then wait for each other.
+template <typename Body>
+void for_groups(const std::vector<int64_t>& offsets, bool on_cpu, const Body& body) {
+  const int64_t groups = static_cast<int64_t>(offsets.size()) - 1, threads = at::get_num_threads();
+  int64_t filled = 0;
+  for (int64_t e = 0; e < groups; ++e) filled += offsets[e + 1] > offsets[e];
+  const auto run = [&](int64_t e) {
+    if (offsets[e + 1] > offsets[e]) body(e, offsets[e], offsets[e + 1] - offsets[e]);
+  };
+  if (!on_cpu || threads == 1 || filled < kGroupsPerThread * threads || at::in_parallel_region()) {
+    for (int64_t e = 0; e < groups; ++e) run(e);
+    return;
+  }
+  std::atomic<int64_t> next = 0;
+  at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    const at::NoGradGuard no_grad;  // the mode is a thread's own
+    for (int64_t e = next++; e < groups; e = next++) run(e);
+  });
+}
+
 at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets) {
   at::Tensor y_TO = at::empty({x_TI.size(0), w_EOI.size(1)}, x_TI.options());
-  for (size_t e = 0; e + 1 < offsets.size(); ++e) {
-    const int64_t rows = offsets[e + 1] - offsets[e];
-    if (rows == 0) continue;
-    at::Tensor out = y_TO.narrow(0, offsets[e], rows);
-    at::mm_out(out, x_TI.narrow(0, offsets[e], rows), w_EOI.select(0, static_cast<int64_t>(e)).t());
-  }
+  for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
+    at::Tensor out = y_TO.narrow(0, begin, rows);
+    at::mm_out(out, x_TI.narrow(0, begin, rows), w_EOI.select(0, e).t());
+  });
   return y_TO;
 }
 
@@ -49,12 +74,10 @@ struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
     }
     if (context->saved_data["w_wanted"].toBool()) {
       dw_EOI = at::zeros_like(w_EOI, at::MemoryFormat::Contiguous);
-      for (size_t e = 0; e + 1 < offsets.size(); ++e) {
-        const int64_t rows = offsets[e + 1] - offsets[e];
-        if (rows == 0) continue;
-        at::Tensor out = dw_EOI.select(0, static_cast<int64_t>(e));
-        at::mm_out(out, dy_TO.narrow(0, offsets[e], rows).t(), x_TI.narrow(0, offsets[e], rows));
-      }
+      for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
+        at::Tensor out = dw_EOI.select(0, e);
+        at::mm_out(out, dy_TO.narrow(0, begin, rows).t(), x_TI.narrow(0, begin, rows));
+      });
     }
     return {dx_TI, dw_EOI, at::Tensor()};
   }

@@ -24,7 +24,7 @@ using torch::autograd::variable_list;
 // Lengths are filled up to a multiple: few shapes of products, whose machine code oneDNN makes once a shape.
 constexpr int64_t kBlock = 32;
 // Scores held at once, over all heads and segments of a class.
-constexpr int64_t kScores = int64_t{1} << 23;
+constexpr int64_t kScores = int64_t{1} << 22;
 
 #define MASBAK_DISPATCH(TENSOR, ...) \
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, (TENSOR).scalar_type(), "masbak", __VA_ARGS__)

@@ -106,8 +106,9 @@ void silu_times(int64_t rows, int64_t size, const T* gate, int64_t gate_stride, 
 }
 
 template <typename T>
-void silu_times_backward(int64_t rows, int64_t size, const T* dy, const T* gate, int64_t gate_stride, const T* up,
-                         int64_t up_stride, T* dgate, int64_t dgate_stride, T* dup, int64_t dup_stride) {
+void silu_times_backward(int64_t rows, int64_t size, const T* __restrict dy, const T* __restrict gate,
+                         int64_t gate_stride, const T* __restrict up, int64_t up_stride, T* __restrict dgate,
+                         int64_t dgate_stride, T* __restrict dup, int64_t dup_stride) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < size; ++i) {
       const auto g = load(gate[i]), u = load(up[i]), d = load(dy[i]);

@@ -164,10 +164,17 @@ TEST(Fused, ExpertRowsFilledUp) {
   compare(fused, plain, {at::randn({tokens, 10}), w}, at::kFloat, 1e-4);
 }
 
+// More groups than are multiplied one by one: each thread takes its own. Some are empty.
+std::vector<int64_t> many_groups() {
+  std::vector<int64_t> offsets = {0};
+  for (int64_t e = 0; e < 70; ++e) offsets.push_back(offsets.back() + e * 5 % 7);
+  return offsets;
+}
+
 TEST(Fused, GroupedLinear) {
   for (const Precision& p : kPrecisions) {
     for (const std::vector<int64_t>& offsets :
-         {std::vector<int64_t>{0, 3, 3, 10, 11}, {0, 0, 0, 0, 5}, {0, 0, 0, 0, 0}}) {
+         {std::vector<int64_t>{0, 3, 3, 10, 11}, {0, 0, 0, 0, 5}, {0, 0, 0, 0, 0}, many_groups()}) {
       const Function plain = [&](const std::vector<at::Tensor>& in) {
         std::vector<at::Tensor> parts;
         for (size_t e = 0; e + 1 < offsets.size(); ++e) {
@@ -176,7 +183,8 @@ TEST(Fused, GroupedLinear) {
         return at::cat(parts);
       };
       compare([&](const std::vector<at::Tensor>& in) { return grouped_linear(in[0], in[1], offsets); }, plain,
-              {at::randn({offsets.back(), 12}), at::randn({4, 8, 12}) * 0.3}, p.type, p.tolerance * 2);
+              {at::randn({offsets.back(), 12}), at::randn({static_cast<int64_t>(offsets.size()) - 1, 8, 12}) * 0.3},
+              p.type, p.tolerance * 2);
     }
   }
 }
@@ -212,10 +220,14 @@ TEST(Fused, DoesNotDependOnThreads) {
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
   const at::Tensor one = rms_norm(x, weight, 1e-6);
+  const at::Tensor rows = at::randn({many_groups().back(), 33}), w = at::randn({70, 16, 33});
+  const at::Tensor one_product = grouped_linear(rows, w, many_groups());
   at::set_num_threads(3);
   const at::Tensor three = rms_norm(x, weight, 1e-6);
+  const at::Tensor three_products = grouped_linear(rows, w, many_groups());
   at::set_num_threads(threads);
   EXPECT_EQ(difference(one, three), 0.0);
+  EXPECT_LT(difference(one_product, three_products), 1e-5);
 }
 
 // The same rows through each instruction set that this processor has.
