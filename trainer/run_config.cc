@@ -77,17 +77,41 @@ fs::path read_path(const Fields& fields, const std::string& key, const fs::path&
   return resolve(text, run_file).lexically_normal();
 }
 
-DatasetConfig read_dataset(const Fields& dataset, const fs::path& run_file) {
+// One path, or a list of them.
+std::vector<fs::path> read_paths(const Fields& fields, const std::string& key, const fs::path& run_file) {
+  if (!fields.raw(key).is_array()) return {read_path(fields, key, run_file)};
+  std::vector<fs::path> paths;
+  for (const std::string& text : fields.get<std::vector<std::string>>(key)) {
+    if (text.empty()) fields.fail(key, "expected paths, found an empty text");
+    paths.push_back(resolve(text, run_file).lexically_normal());
+  }
+  if (paths.empty()) fields.fail(key, "expected at least one path, found an empty list");
+  return paths;
+}
+
+DatasetConfig read_dataset(const Fields& dataset, const std::string& objective, const fs::path& run_file) {
   DatasetConfig config;
-  config.train = read_path(dataset, "train", run_file);
-  if (dataset.has("eval")) config.eval = read_path(dataset, "eval", run_file);
-  const std::vector<std::string> formats{"auto", "alpaca", "sharegpt", "messages", "text", "preference", "tokens"};
+  config.train = read_paths(dataset, "train", run_file);
+  if (dataset.has("eval")) config.eval = read_paths(dataset, "eval", run_file);
+  config.eval_fraction = read_number(dataset, "eval_fraction", 0.0, 0.0, 0.9);
+  if (config.eval_fraction > 0 && !config.eval.empty()) {
+    dataset.fail("eval_fraction", "expected either eval or eval_fraction, found both; remove one of them");
+  }
+  const std::vector<std::string> formats{"auto",       "alpaca", "sharegpt", "messages",         "text",
+                                         "preference", "tokens", "kto",      "prompt_completion"};
   config.format = parse_format(read_choice(dataset, "format", "auto", formats, {}));
-  if (config.format == Format::kPreference) {
+  if (config.format == Format::kPreference && objective == "sft") {
     dataset.fail("format",
                  "objective sft cannot learn from preference pairs; give alpaca, sharegpt, messages, text "
                  "or tokens");
   }
+  const std::string name = read_choice(dataset, "deduplicate", "none", {"none", "exact", "near"}, {});
+  for (const Deduplicate choice : {Deduplicate::kNone, Deduplicate::kExact, Deduplicate::kNear}) {
+    if (deduplicate_name(choice) == name) config.deduplicate = choice;
+  }
+  // Below 0.5 the bands of the hash miss many pairs.
+  config.deduplicate_threshold = read_number(dataset, "deduplicate_threshold", config.deduplicate_threshold, 0.5, 1.0);
+  config.apply_chat_template = dataset.get<bool>("apply_chat_template", config.apply_chat_template);
   dataset.finish();
   return config;
 }
@@ -101,6 +125,21 @@ Schedule read_schedule(const Fields& training) {
     if (schedule_name(schedule) == name) return schedule;
   }
   return Schedule::kConstantWithWarmup;
+}
+
+LossOn read_loss_on(const Fields& training) {
+  const std::string name = read_choice(training, "loss_on", "assistant", {"assistant", "last_turn", "all"}, {});
+  LossOn loss_on = LossOn::kAssistant;
+  for (const LossOn choice : {LossOn::kLastTurn, LossOn::kAll}) {
+    if (loss_on_name(choice) == name) loss_on = choice;
+  }
+  if (!training.has("assistant_only_loss")) return loss_on;
+  const bool assistant_only = training.get<bool>("assistant_only_loss");
+  if (training.has("loss_on") && assistant_only == (loss_on == LossOn::kAll)) {
+    training.fail("loss_on", "assistant_only_loss says otherwise; remove one of them");
+  }
+  if (training.has("loss_on")) return loss_on;
+  return assistant_only ? LossOn::kAssistant : LossOn::kAll;
 }
 
 // Options of the file format that have one value so far: any other is refused, never ignored.
@@ -129,7 +168,7 @@ TrainingConfig read_training(const Fields& training) {
   config.max_length = read_count(training, "max_length", config.max_length, 2);
   config.packing = training.get<bool>("packing", config.packing);
   config.shuffle = training.get<bool>("shuffle", config.shuffle);
-  config.assistant_only_loss = training.get<bool>("assistant_only_loss", config.assistant_only_loss);
+  config.loss_on = read_loss_on(training);
   config.max_grad_norm = read_number(training, "max_grad_norm", config.max_grad_norm, 0.0, kMax);
   config.weight_decay = read_number(training, "weight_decay", config.weight_decay, 0.0, 10.0);
   config.seed = static_cast<uint64_t>(read_count(training, "seed", 0, 0, std::numeric_limits<int64_t>::max()));
@@ -180,6 +219,21 @@ void write_adapter(std::ostream& out, const adapters::LoraConfig& adapter) {
   if (wanted("use_rslora")) out << "  use_rslora: " << adapter.use_rslora << '\n';
 }
 
+void write_dataset(std::ostream& out, const DatasetConfig& dataset) {
+  const auto paths = [](const std::vector<fs::path>& files) {
+    std::vector<std::string> list;
+    for (const fs::path& file : files) list.push_back(fs::absolute(file).string());
+    const std::string& first = list.front();
+    return list.size() == 1 ? quoted(first) : quoted(list);
+  };
+  out << "dataset:\n  train: " << paths(dataset.train) << '\n';
+  if (!dataset.eval.empty()) out << "  eval: " << paths(dataset.eval) << '\n';
+  if (dataset.eval_fraction > 0) out << "  eval_fraction: " << number(dataset.eval_fraction) << '\n';
+  out << "  format: " << format_name(dataset.format) << "\n  deduplicate: " << deduplicate_name(dataset.deduplicate)
+      << "\n  deduplicate_threshold: " << number(dataset.deduplicate_threshold)
+      << "\n  apply_chat_template: " << dataset.apply_chat_template << '\n';
+}
+
 void write_training(std::ostream& out, const TrainingConfig& training) {
   out << "training:\n  learning_rate: " << number(training.learning_rate)
       << "\n  lr_scheduler_type: " << schedule_name(training.schedule)
@@ -189,7 +243,11 @@ void write_training(std::ostream& out, const TrainingConfig& training) {
   out << "  per_device_train_batch_size: " << training.batch_size
       << "\n  gradient_accumulation_steps: " << training.gradient_accumulation_steps
       << "\n  max_length: " << training.max_length << "\n  packing: " << training.packing
-      << "\n  shuffle: " << training.shuffle << "\n  assistant_only_loss: " << training.assistant_only_loss
+      << "\n  shuffle: " << training.shuffle
+      << (training.loss_on == LossOn::kLastTurn ? "\n  loss_on: last_turn" : "\n  assistant_only_loss: ")
+      << (training.loss_on == LossOn::kLastTurn    ? ""
+          : training.loss_on == LossOn::kAssistant ? "true"
+                                                   : "false")
       << "\n  max_grad_norm: " << number(training.max_grad_norm)
       << "\n  weight_decay: " << number(training.weight_decay) << "\n  seed: " << training.seed
       << "\n  dtype: " << training.dtype << "\n  eval_steps: " << training.eval_steps
@@ -216,7 +274,7 @@ RunConfig RunConfig::read(const Fields& run, const fs::path& file) {
   config.file = file;
   config.model = read_path(run, "model", file);
   config.objective = read_choice(run, "objective", "sft", {"sft"}, {"dpo", "orpo", "kto", "grpo"});
-  config.dataset = read_dataset(run.require_child("dataset"), file);
+  config.dataset = read_dataset(run.require_child("dataset"), config.objective, file);
   const Fields adapter = run.child("adapter");
   config.adapter = adapters::LoraConfig::read(adapter);
   config.adapter.path = resolve(config.adapter.path, file).lexically_normal().string();
@@ -228,17 +286,17 @@ RunConfig RunConfig::read(const Fields& run, const fs::path& file) {
 std::string RunConfig::to_yaml() const {
   std::ostringstream out;
   out << std::boolalpha;
-  out << "model: " << quoted(fs::absolute(model).string())
-      << "\ndataset:\n  train: " << quoted(fs::absolute(dataset.train).string()) << '\n';
-  if (!dataset.eval.empty()) out << "  eval: " << quoted(fs::absolute(dataset.eval).string()) << '\n';
-  out << "  format: " << format_name(dataset.format) << "\nobjective: " << objective << '\n';
+  out << "model: " << quoted(fs::absolute(model).string()) << '\n';
+  write_dataset(out, dataset);
+  out << "objective: " << objective << '\n';
   write_adapter(out, adapter);
   write_training(out, training);
   return out.str();
 }
 
 DatasetOptions RunConfig::dataset_options() const {
-  return {dataset.format, training.max_length, training.assistant_only_loss};
+  return {dataset.format,      training.max_length,          training.loss_on, dataset.apply_chat_template,
+          dataset.deduplicate, dataset.deduplicate_threshold};
 }
 
 }  // namespace masbak::trainer

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "adapters/plan.h"
 #include "base/document.h"
@@ -12,9 +13,13 @@
 namespace masbak::trainer {
 
 struct DatasetConfig {
-  std::filesystem::path train;
-  std::filesystem::path eval;  // empty: no evaluation
+  std::vector<std::filesystem::path> train;  // one file or several, read one after the other
+  std::vector<std::filesystem::path> eval;   // empty: no evaluation, or a part of train
+  double eval_fraction = 0;                  // the share of train that is evaluated instead; 0: none
   Format format = Format::kAuto;
+  Deduplicate deduplicate = Deduplicate::kNone;
+  double deduplicate_threshold = 0.8;
+  bool apply_chat_template = true;
 };
 
 enum class Schedule { kLinear, kCosine, kConstant, kConstantWithWarmup };
@@ -32,8 +37,8 @@ struct TrainingConfig {
   int64_t max_length = 1024;
   bool packing = true;
   bool shuffle = true;
-  bool assistant_only_loss = true;
-  double max_grad_norm = 1.0;  // 0: gradients are not clipped
+  LossOn loss_on = LossOn::kAssistant;  // assistant_only_loss: true is assistant, false is all
+  double max_grad_norm = 1.0;           // 0: gradients are not clipped
   double weight_decay = 0.0;
   uint64_t seed = 0;
   std::string dtype = "bfloat16";

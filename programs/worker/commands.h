@@ -23,6 +23,7 @@ void add_evaluate(CommandLine& line);
 void add_generate(CommandLine& line);
 void add_logits(CommandLine& line);
 void add_inspect(CommandLine& line);
+void add_mask(CommandLine& line);
 void add_scan(CommandLine& line);
 void add_render(CommandLine& line);
 void add_serve(CommandLine& line);

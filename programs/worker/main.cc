@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   add_generate(line);
   add_logits(line);
   add_inspect(line);
+  add_mask(line);
   add_scan(line);
   add_render(line);
   add_serve(line);

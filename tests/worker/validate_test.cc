@@ -69,12 +69,53 @@ TEST_F(Validate, AGoodRunHasNoProblem) {
   EXPECT_EQ(report["model"]["family"], "deepseek_v3");
   EXPECT_GT(report["plan"]["trainable_parameters"].get<int64_t>(), 0);
   EXPECT_THAT(output_.err, HasSubstr("no problem found"));
+  // The lengths and what is learnt, for people and for programs.
+  EXPECT_THAT(output_.err, HasSubstr("3 rows = 3 to learn from + 0 bad + 0 duplicates left out"));
+  EXPECT_THAT(output_.err, HasSubstr("⟦a<|im_end|>\n⟧"));
+  int64_t rows = 0;
+  for (const base::Json& band : train["histogram"]) rows += band["rows"].get<int64_t>();
+  EXPECT_EQ(rows, 3);
+  ASSERT_GE(train["samples"].size(), 1u);
+  EXPECT_EQ(train["samples"][0]["pieces"].back()["text"], "a<|im_end|>\n");
+  EXPECT_EQ(train["samples"][0]["pieces"].back()["learnt"], true);
+}
+
+TEST_F(Validate, NamesCutAndRepeatedRowsBesideBadOnes) {
+  write("train.jsonl", row("A?", "a") + row("A?", "a") + row("C?", std::string(80, 'x')) + row("D?", ""));
+  write("run.yaml",
+        "model: model\ndataset: {train: [train.jsonl, eval.jsonl], eval_fraction: 0.5, deduplicate: exact}\n"
+        "adapter: {r: 4, target_modules: [attention]}\ntraining: {max_length: 64, loss_on: last_turn}\n");
+  const base::Json report = validate(2);
+  ASSERT_EQ(report["datasets"].size(), 2u);
+  const base::Json& train = report["datasets"][0];
+  EXPECT_EQ(train["rows"], 4);
+  EXPECT_EQ(train["examples"], 2);
+  EXPECT_EQ(train["bad_rows"], 1);
+  EXPECT_EQ(train["removed_duplicates"], 1);
+  ASSERT_EQ(report["notes"].size(), 2u);
+  EXPECT_EQ(report["notes"][0]["kind"], "duplicate");
+  EXPECT_EQ(report["notes"][0]["line"], 2);
+  EXPECT_THAT(report["notes"][0]["message"].get<std::string>(), HasSubstr("line 1"));
+  EXPECT_EQ(report["notes"][1]["kind"], "truncated");
+  EXPECT_EQ(report["notes"][1]["line"], 3);
+  EXPECT_EQ(report["problems"].size(), 1u);
+}
+
+TEST_F(Validate, ListsEveryProblemHoweverMany) {
+  std::string rows;
+  for (int i = 0; i < 1500; ++i) rows += "{\"messages\": " + std::to_string(i) + "}\n";
+  write("train.jsonl", row("A?", "a") + rows);
+  write_run();
+  const base::Json report = validate(2);
+  EXPECT_EQ(report["problems"].size(), 1500u);
+  EXPECT_EQ(report["problems"][1499]["line"], 1501);
+  EXPECT_EQ(report["datasets"][0]["bad_rows"], 1500);
+  EXPECT_THAT(output_.err, HasSubstr("and 1400 more"));
 }
 
 TEST_F(Validate, FindsEveryBadRowWithLineAndField) {
-  write("train.jsonl", row("A?", "a") + "{\"messages\": [\n" +
-                           R"({"messages": [{"role": "usr", "content": "A?"}]})" + "\n" + row("B?", " ") +
-                           "{\"messages\": \"\xff\"}\n" + row("C?", std::string(80, 'x')) +
+  write("train.jsonl", row("A?", "a") + "{\"messages\": [\n" + R"({"messages": [{"role": "usr", "content": "A?"}]})" +
+                           "\n" + row("B?", " ") + "{\"messages\": \"\xff\"}\n" + row("C?", std::string(80, 'x')) +
                            row(std::string(80, 'y'), "c"));
   write_run();
   const base::Json report = validate(2);

@@ -11,9 +11,7 @@ namespace {
 
 using base::Json;
 
-Json message(const std::string& role, const std::string& content) {
-  return Json{{"role", role}, {"content", content}};
-}
+Json message(const std::string& role, const std::string& content) { return Json{{"role", role}, {"content", content}}; }
 
 bool has_value(const Json& row, const std::string& key) { return row.contains(key) && !row[key].is_null(); }
 
@@ -59,10 +57,11 @@ Conversation read_alpaca(const Json& row) {
 
 // One turn of sharegpt as a message.
 Json read_turn(const Json& turn, const std::string& field) {
-  static const std::map<std::string, std::string> kRoles{
-      {"human", "user"},      {"user", "user"},   {"gpt", "assistant"}, {"assistant", "assistant"},
-      {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"}, {"tool", "tool"},
-      {"observation", "tool"}, {"function_call", "assistant"}};
+  static const std::map<std::string, std::string> kRoles{{"human", "user"},        {"user", "user"},
+                                                         {"gpt", "assistant"},     {"assistant", "assistant"},
+                                                         {"chatgpt", "assistant"}, {"model", "assistant"},
+                                                         {"system", "system"},     {"tool", "tool"},
+                                                         {"observation", "tool"},  {"function_call", "assistant"}};
   if (!turn.is_object()) {
     base::fail_input("expected an object with from and value, found " + type_words(turn), {.field = field});
   }
@@ -124,11 +123,45 @@ Json read_side(const Json& row, const std::string& key, const std::string& role)
   return Json::array({message(role, require_text(row, key, key))});
 }
 
+bool is_text(const Json& row, const std::string& key) { return row.contains(key) && row[key].is_string(); }
+
+// A prompt and what follows it must be of one kind: with a text beside messages it is not clear what is a turn.
+void require_same_kind(const Json& row, const std::string& first, const std::string& second) {
+  if (!row.contains(first) || !row.contains(second) || is_text(row, first) == is_text(row, second)) return;
+  base::fail_input("expected texts in both " + first + " and " + second + ", or messages in both, found " +
+                       type_words(row[first]) + " and " + type_words(row[second]),
+                   {.field = second});
+}
+
+Conversation read_prompt_completion(const Json& row) {
+  Conversation result;
+  require_same_kind(row, "prompt", "completion");
+  result.messages = read_side(row, "prompt", "user");
+  result.chosen = read_side(row, "completion", "assistant");
+  result.plain = is_text(row, "prompt");
+  result.tools = read_tools(row);
+  require_answer(result.chosen, "completion");
+  return result;
+}
+
+Conversation read_kto(const Json& row) {
+  Conversation result = read_prompt_completion(row);
+  if (!row.contains("label")) base::fail_input("expected the field 'label', found none", {.field = "label"});
+  if (!row["label"].is_boolean()) {
+    base::fail_input("expected true or false, found " + type_words(row["label"]), {.field = "label"});
+  }
+  result.desirable = row["label"].get<bool>();
+  return result;
+}
+
 Conversation read_preference(const Json& row) {
   Conversation result;
+  require_same_kind(row, "chosen", "rejected");
   result.chosen = read_side(row, "chosen", "assistant");
   result.rejected = read_side(row, "rejected", "assistant");
+  result.plain = is_text(row, "chosen");
   if (has_value(row, "prompt")) {
+    require_same_kind(row, "prompt", "chosen");
     result.messages = read_side(row, "prompt", "user");
   } else {
     // Whole conversations on both sides: what they share at their beginning is the prompt.
@@ -197,6 +230,8 @@ Conversation read_row(const Json& row, Format format) {
     case Format::kMessages: result = read_chat(row); break;
     case Format::kText: result.text = require_text(row, "text", "text"); return result;
     case Format::kPreference: return read_preference(row);
+    case Format::kPromptCompletion: return read_prompt_completion(row);
+    case Format::kKto: return read_kto(row);
     case Format::kTokens: return read_tokens(row);
     case Format::kAuto: base::fail_input("expected a format, found auto: detect it first");
   }

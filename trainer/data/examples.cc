@@ -130,12 +130,12 @@ class Examples::MappedStore final : public Store {
 Examples::Examples() = default;
 
 Examples::Examples(std::vector<TokenSequence> sequences) {
-  append({std::make_shared<MemoryStore>(std::move(sequences)), nullptr, 0, 0});
+  append({std::make_shared<MemoryStore>(std::move(sequences)), nullptr, nullptr, 0, 0});
 }
 
 Examples Examples::open(const fs::path& folder) {
   Examples result;
-  result.append({std::make_shared<MappedStore>(folder), nullptr, 0, 0});
+  result.append({std::make_shared<MappedStore>(folder), nullptr, nullptr, 0, 0});
   return result;
 }
 
@@ -181,13 +181,17 @@ Examples Examples::select(std::vector<uint32_t> indices) const {
     for (; end < indices.size() && find(indices[end]).first == store; ++end) {
       places.push_back(static_cast<uint32_t>(find(indices[end]).second));
     }
-    const auto owner =
-        std::find_if(parts_.begin(), parts_.end(), [store](const Part& part) { return part.store.get() == store; });
+    const auto part = std::find_if(parts_.begin(), parts_.end(),
+                                   [store](const Part& candidate) { return candidate.store.get() == store; });
     places.shrink_to_fit();
-    result.append({owner->store, std::make_shared<const std::vector<uint32_t>>(std::move(places)), 0, 0});
+    result.append({part->store, std::make_shared<const std::vector<uint32_t>>(std::move(places)), part->owner, 0, 0});
     i = end;
   }
   return result;
+}
+
+void Examples::keep(std::shared_ptr<const void> owner) {
+  for (Part& part : parts_) part.owner = owner;
 }
 
 Examples Examples::joined(const std::vector<Examples>& lists) {

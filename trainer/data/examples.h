@@ -59,6 +59,8 @@ class Examples {
 
   // Those at `indices`, in that order.
   Examples select(std::vector<uint32_t> indices) const;
+  // `owner` lives as long as these examples and their copies.
+  void keep(std::shared_ptr<const void> owner);
   // All of `lists`, one after the other.
   static Examples joined(const std::vector<Examples>& lists);
 
@@ -69,6 +71,7 @@ class Examples {
   struct Part {
     std::shared_ptr<const Store> store;
     std::shared_ptr<const std::vector<uint32_t>> selected;  // null: all
+    std::shared_ptr<const void> owner;                      // kept alive
     int64_t begin = 0;                                      // index of its first example in the whole list
     int64_t size = 0;
   };

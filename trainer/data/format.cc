@@ -20,6 +20,8 @@ const std::vector<FormatFields>& table() {
   static const std::vector<FormatFields> rows{
       {Format::kTokens, "tokens", {"input_ids", "labels"}},
       {Format::kPreference, "preference", {"chosen", "rejected"}},
+      {Format::kKto, "kto", {"prompt", "completion", "label"}},
+      {Format::kPromptCompletion, "prompt_completion", {"prompt", "completion"}},
       {Format::kMessages, "messages", {"messages"}},
       {Format::kShareGpt, "sharegpt", {"conversations"}},
       {Format::kAlpaca, "alpaca", {"instruction", "output"}},
@@ -67,6 +69,14 @@ Format detect_format(const base::Json& row, std::string* seen) {
     return candidate.format;
   }
   return Format::kAuto;
+}
+
+std::string loss_on_name(LossOn loss_on) {
+  return loss_on == LossOn::kAssistant ? "assistant" : loss_on == LossOn::kLastTurn ? "last_turn" : "all";
+}
+
+std::string deduplicate_name(Deduplicate deduplicate) {
+  return deduplicate == Deduplicate::kNone ? "none" : deduplicate == Deduplicate::kExact ? "exact" : "near";
 }
 
 std::string known_formats() {

@@ -7,59 +7,8 @@
 namespace masbak::trainer {
 namespace {
 
-using base::Json;
-
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD: how decode shows half a character
 constexpr size_t kMostTokensOfACharacter = 16;
-
-Json context_of(const Json& messages, const Json& tools, bool add_generation_prompt) {
-  Json context{{"messages", messages}, {"add_generation_prompt", add_generation_prompt}};
-  if (!tools.is_null()) context["tools"] = tools;
-  return context;
-}
-
-[[noreturn]] void fail_not_prefix(size_t message, const char* what) {
-  base::fail_input(std::string("cannot find the answer in the rendered chat: ") + what +
-                       "; add {% generation %} blocks to the chat template, or set assistant_only_loss: false",
-                   {.field = "messages[" + std::to_string(message) + "]"});
-}
-
-std::vector<ByteRange> derive_answers(const Conversation& conversation, const models::ChatTemplate& chat_template,
-                                      const std::string& full) {
-  std::vector<ByteRange> answers;
-  Json so_far = Json::array();
-  for (size_t i = 0; i < conversation.messages.size(); ++i) {
-    const Json& message = conversation.messages[i];
-    if (message["role"] == "assistant") {
-      const std::string asked = chat_template.render(context_of(so_far, conversation.tools, true)).text;
-      so_far.push_back(message);
-      const std::string answered = chat_template.render(context_of(so_far, conversation.tools, false)).text;
-      if (!answered.starts_with(asked)) {
-        fail_not_prefix(i, "the template writes the turn otherwise than the generation prompt begins it");
-      }
-      if (!full.starts_with(answered)) fail_not_prefix(i, "the template writes an earlier turn otherwise later on");
-      if (answered.size() > asked.size()) answers.emplace_back(asked.size(), answered.size());
-    } else {
-      so_far.push_back(message);
-    }
-  }
-  return answers;
-}
-
-// Ranges in order, overlapping and touching ones joined.
-std::vector<ByteRange> tidy(std::vector<ByteRange> ranges) {
-  std::sort(ranges.begin(), ranges.end());
-  std::vector<ByteRange> result;
-  for (const ByteRange& range : ranges) {
-    if (range.first >= range.second) continue;
-    if (!result.empty() && range.first <= result.back().second) {
-      result.back().second = std::max(result.back().second, range.second);
-    } else {
-      result.push_back(range);
-    }
-  }
-  return result;
-}
 
 // The pieces between the borders, tokenised one by one: the common case, in which every border is also a
 // border of tokens. False if the whole text has other tokens.
@@ -122,13 +71,6 @@ void mask_by_decoding(const MaskedText& masked, const models::Tokenizer& tokeniz
 }
 
 }  // namespace
-
-MaskedText render_answers(const Conversation& conversation, const models::ChatTemplate& chat_template) {
-  models::RenderedChat full = chat_template.render(context_of(conversation.messages, conversation.tools, false));
-  std::vector<ByteRange> answers =
-      full.has_generation_blocks ? full.generation : derive_answers(conversation, chat_template, full.text);
-  return {std::move(full.text), tidy(std::move(answers))};
-}
 
 TokenMask tokenize_with_mask(const MaskedText& masked, const models::Tokenizer& tokenizer) {
   TokenMask result;

@@ -1,4 +1,6 @@
 // The order of the examples and how they share the rows of a batch.
+#include <algorithm>
+#include <deque>
 #include <map>
 #include <numeric>
 
@@ -35,8 +37,8 @@ class SplitMix64 {
 
 }  // namespace
 
-std::vector<int64_t> epoch_order(int64_t examples, bool shuffle, uint64_t seed, int64_t epoch) {
-  std::vector<int64_t> order(static_cast<size_t>(examples));
+std::vector<uint32_t> epoch_order(int64_t examples, bool shuffle, uint64_t seed, int64_t epoch) {
+  std::vector<uint32_t> order(static_cast<size_t>(examples));
   std::iota(order.begin(), order.end(), 0);
   if (!shuffle) return order;
   // One after the other, so that (seed 1, epoch 2) is not (seed 2, epoch 1).
@@ -45,25 +47,50 @@ std::vector<int64_t> epoch_order(int64_t examples, bool shuffle, uint64_t seed, 
   return order;
 }
 
-std::vector<std::vector<int64_t>> pack_rows(const Examples& examples, const std::vector<int64_t>& order, bool packing,
-                                            int64_t max_length) {
-  std::vector<std::vector<int64_t>> rows;
-  // Free room → rows that have it, the oldest first (a multimap keeps the order of equal keys).
-  std::multimap<int64_t, size_t> room;
-  for (const int64_t index : order) {
-    const int64_t length = examples.tokens(index);
-    const auto best = packing ? room.lower_bound(length) : room.end();
-    if (best == room.end()) {
-      rows.push_back({index});
-      if (packing && length < max_length) room.emplace(max_length - length, rows.size() - 1);
-      continue;
-    }
-    const auto [free, row] = *best;
-    rows[row].push_back(index);
-    room.erase(best);
-    if (free > length) room.emplace(free - length, row);
+PackedRows pack_rows(const Examples& examples, const std::vector<uint32_t>& order, bool packing, int64_t max_length) {
+  PackedRows result;
+  const size_t count = order.size();
+  if (!packing) {
+    result.examples = order;
+    result.begins.resize(count + 1);
+    std::iota(result.begins.begin(), result.begins.end(), 0);
+    return result;
   }
-  return rows;
+  std::vector<uint32_t> lengths(count), by_length(count);
+  for (size_t i = 0; i < count; ++i) lengths[i] = static_cast<uint32_t>(examples.tokens(order[i]));
+  std::iota(by_length.begin(), by_length.end(), 0);
+  std::stable_sort(by_length.begin(), by_length.end(), [&](uint32_t a, uint32_t b) { return lengths[a] > lengths[b]; });
+  std::vector<uint32_t> row_of(count), openers;       // by place in `order`; by row
+  std::map<int64_t, std::deque<uint32_t>> with_room;  // free room → its rows, the oldest first
+  for (const uint32_t place : by_length) {
+    const int64_t length = lengths[place];
+    const auto best = with_room.lower_bound(length);
+    uint32_t row = 0;
+    int64_t room = max_length;
+    if (best == with_room.end()) {
+      row = static_cast<uint32_t>(openers.size());
+      openers.push_back(place);
+    } else {
+      room = best->first;
+      row = best->second.front();
+      best->second.pop_front();
+      if (best->second.empty()) with_room.erase(best);
+    }
+    row_of[place] = row;
+    if (room > length) with_room[room - length].push_back(row);
+  }
+  // A row's turn comes when its longest example's would: the order stays that of the data, or as random as it.
+  std::vector<uint32_t> turns(openers.size()), rank(openers.size());
+  std::iota(turns.begin(), turns.end(), 0);
+  std::sort(turns.begin(), turns.end(), [&](uint32_t a, uint32_t b) { return openers[a] < openers[b]; });
+  for (size_t i = 0; i < turns.size(); ++i) rank[turns[i]] = static_cast<uint32_t>(i);
+  result.begins.assign(openers.size() + 1, 0);
+  for (const uint32_t row : row_of) ++result.begins[rank[row] + 1];
+  std::partial_sum(result.begins.begin(), result.begins.end(), result.begins.begin());
+  std::vector<uint32_t> next(result.begins.begin(), result.begins.end() - 1);
+  result.examples.resize(count);
+  for (const uint32_t place : by_length) result.examples[next[rank[row_of[place]]]++] = order[place];
+  return result;
 }
 
 }  // namespace masbak::trainer

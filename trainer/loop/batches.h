@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "trainer/data/examples.h"
+#include "trainer/data/dataset.h"
 #include "trainer/run_config.h"
 
 namespace masbak::trainer {
@@ -22,20 +22,28 @@ class Batches {
   // per_device_train_batch_size rows.
   std::vector<std::vector<TokenView>> step(int64_t step);
   // Epochs done after `steps` optimiser steps: 1.5 is the middle of the second.
-  double epochs_after(int64_t steps);
+  double epochs_after(int64_t steps) const;
+
+  // How well the rows of an epoch are filled: batches carry no padding, so that room that is not used costs no
+  // arithmetic, only fewer tokens a step.
+  struct RowUse {
+    int64_t examples = 0, rows = 0, tokens = 0;
+    int64_t room = 0;  // rows · max_length
+    double waste() const { return room > 0 ? 1 - static_cast<double>(tokens) / static_cast<double>(room) : 0; }
+  };
+  RowUse row_use() const;
 
  private:
-  using Rows = std::vector<std::vector<int64_t>>;
-  Rows rows_of_epoch(int64_t epoch) const;
-  int64_t steps_for(const Rows& rows) const;
+  PackedRows rows_of_epoch(int64_t epoch) const;
   // Makes `epoch_` the one that holds the step.
   void seek(int64_t step);
 
   const Examples examples_;
   const TrainingConfig training_;
   int64_t total_steps_ = 0;
-  int64_t epoch_ = 0, first_step_ = 0;  // of the epoch at hand
-  Rows rows_;
+  int64_t steps_of_epoch_ = 0;  // of every epoch: their rows differ, their number does not
+  int64_t epoch_ = 0;           // the epoch at hand
+  PackedRows rows_;             // and its rows
 };
 
 }  // namespace masbak::trainer

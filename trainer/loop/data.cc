@@ -1,7 +1,7 @@
 #include "trainer/loop/data.h"
 
-#include <algorithm>
-#include <optional>
+#include <cmath>
+#include <numeric>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -11,62 +11,83 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Tokens need neither tokenizer nor template. The model checks the ids against its vocabulary.
-std::vector<TokenSequence> from_tokens(const std::vector<Conversation>& rows, int64_t max_length,
-                                       DatasetReport* report) {
-  std::vector<TokenSequence> sequences;
-  for (const Conversation& row : rows) {
-    TokenSequence sequence{row.ids, row.labels, row.line};
-    if (static_cast<int64_t>(sequence.ids.size()) > max_length) {
-      ++report->truncated;
-      sequence.ids.resize(static_cast<size_t>(max_length));
-      sequence.labels.resize(static_cast<size_t>(max_length));
+// Several files of one role, one after the other.
+Examples load_files(const RunConfig& run, const std::vector<fs::path>& files, const std::string& role, RunData* data,
+                    const std::function<void(const std::string&)>& said) {
+  std::vector<Examples> parts;
+  std::vector<std::string> digests;
+  for (const fs::path& file : files) {
+    LoadedDataset loaded = load_dataset(file, run.model, run.dataset_options(), said);
+    check_objective(run.objective, loaded.report.format, file.string());
+    const std::vector<RowNote>& problems = loaded.report.problems;
+    if (loaded.examples.empty()) {
+      std::string message = "no row of the file can be learnt from";
+      if (!problems.empty()) message += "; the first: " + problems.front().message;
+      base::fail_input(message + "; see masbak-worker validate",
+                       {file.string(), problems.empty() ? 0 : problems.front().line, ""});
     }
-    const int64_t trained = count_trained(sequence);
-    if (trained == 0) {
-      ++report->without_answer;
-      report->problems.push_back({row.line, "labels", "the row has no token to learn"});
-      continue;
-    }
-    report->tokens += static_cast<int64_t>(sequence.ids.size());
-    report->trained_tokens += trained;
-    sequences.push_back(std::move(sequence));
+    parts.push_back(std::move(loaded.examples));
+    digests.push_back(loaded.digest);
+    data->reports.push_back(std::move(loaded.report));
+    data->notes.push_back(std::move(loaded.notes));
   }
-  return sequences;
+  if (digests.empty()) return {};
+  const auto line = [](std::string text, const std::string& digest) { return std::move(text) + digest + "\n"; };
+  data->digests[role] = digests.size() == 1
+                            ? digests.front()
+                            : base::digest_bytes(std::accumulate(digests.begin(), digests.end(), std::string(), line));
+  return Examples::joined(parts);
 }
 
-std::vector<TokenSequence> load(const RunConfig& run, const fs::path& file, RunData* data) {
-  DatasetReport report;
-  const std::vector<Conversation> rows = read_conversations(file, run.dataset.format, &report);
-  std::vector<TokenSequence> sequences;
-  if (report.format == Format::kTokens) {
-    sequences = from_tokens(rows, run.training.max_length, &report);
-  } else {
-    const auto tokenizer = models::Tokenizer::load(run.model);
-    std::optional<models::ChatTemplate> chat_template;
-    if (report.format != Format::kText) chat_template = models::ChatTemplate::load(run.model);
-    sequences = tokenize_conversations(rows, tokenizer, chat_template ? &*chat_template : nullptr,
-                                       run.dataset_options(), &report);
+// A number from [0, 1) that follows from what the row says. Not the digest's own beginning, which other uses share.
+double place_of(uint64_t content) {
+  uint64_t z = content + 0x9e3779b97f4a7c15ULL;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+void split(const RunConfig& run, RunData* data) {
+  const double fraction = run.dataset.eval_fraction;
+  std::vector<uint32_t> train, eval;
+  for (int64_t i = 0; i < data->train.size(); ++i) {
+    (place_of(data->train.content(i)) < fraction ? eval : train).push_back(static_cast<uint32_t>(i));
   }
-  if (sequences.empty()) {
-    std::string message = "no row of the file can be learnt from";
-    if (!report.problems.empty()) message += "; the first: " + report.problems.front().message;
-    base::fail_input(message + "; see masbak-worker validate",
-                     {file.string(), report.problems.empty() ? 0 : report.problems.front().line, ""});
+  if (train.empty() || eval.empty()) {
+    throw base::Error(base::Code::kFailedPrecondition,
+                      "eval_fraction leaves no row for " + std::string(train.empty() ? "training" : "the evaluation") +
+                          " of the " + std::to_string(data->train.size()) +
+                          " there are; give more rows, another "
+                          "fraction, or a file dataset.eval",
+                      {run.file.string(), 0, "dataset.eval_fraction"});
   }
-  data->reports.push_back(std::move(report));
-  return sequences;
+  const Examples all = data->train;
+  data->train = all.select(std::move(train));
+  data->eval = all.select(std::move(eval));
 }
 
 }  // namespace
 
-RunData load_run_data(const RunConfig& run) {
+void check_objective(const std::string& objective, Format format, const std::string& file) {
+  const bool pairs = format == Format::kPreference, judged = format == Format::kKto;
+  const bool wants_pairs = objective == "dpo" || objective == "orpo", wants_judged = objective == "kto";
+  if (pairs == wants_pairs && judged == wants_judged) return;
+  const std::string wanted = wants_pairs    ? "preference pairs (prompt, chosen, rejected)"
+                             : wants_judged ? "format kto (prompt, completion, label)"
+                                            : "alpaca, sharegpt, messages, prompt_completion, text or tokens";
+  throw base::Error(base::Code::kFailedPrecondition,
+                    "objective " + objective + " cannot learn from " +
+                        (pairs ? "preference pairs" : "format " + format_name(format)) + "; give " + wanted,
+                    {file, 0, ""});
+}
+
+RunData load_run_data(const RunConfig& run, const std::function<void(const std::string&)>& said) {
   RunData data;
-  data.digests["train"] = base::digest_file(run.dataset.train);
-  data.train = load(run, run.dataset.train, &data);
-  if (!run.dataset.eval.empty()) {
-    data.digests["eval"] = base::digest_file(run.dataset.eval);
-    data.eval = load(run, run.dataset.eval, &data);
+  data.train = load_files(run, run.dataset.train, "train", &data, said);
+  if (run.dataset.eval_fraction > 0) {
+    split(run, &data);
+  } else {
+    data.eval = load_files(run, run.dataset.eval, "eval", &data, said);
   }
   return data;
 }

@@ -16,7 +16,7 @@
 #include "models/checkpoint/folder.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/loop/batches.h"
-#include "trainer/loop/data.h"
+#include "trainer/loop/data_report.h"
 #include "trainer/loop/events.h"
 #include "trainer/loop/progress.h"
 #include "trainer/loop/schedule.h"
@@ -31,7 +31,6 @@ using base::Json;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kCheckpointsKept = 2;  // the newest, and the one before in case it is damaged
-constexpr size_t kProblemsInEvent = 10;
 
 int64_t peak_memory_bytes() {
   rusage usage{};
@@ -51,7 +50,6 @@ class Job {
 
  private:
   void prepare();
-  void report_data();
   void restore();
   void start();
   void loop();
@@ -80,7 +78,7 @@ class Job {
 };
 
 void Job::prepare() {
-  data_ = load_run_data(run_);
+  data_ = load_run_data(run_, [](const std::string& line) { Progress(0).note(line); });
   model_ = load_base_model(run_);
   places_ = adapters::places(*model_);
   adapter_ = starting_adapter(run_, places_);
@@ -91,34 +89,6 @@ void Job::prepare() {
                     {"plan", adapter_.plan.digest()},
                     {"run", base::digest_bytes(run_.to_yaml())}};
   for (const auto& [name, digest] : data_.digests) state_.digests["dataset_" + name] = digest;
-}
-
-// Rows in = rows trained + rows named: the file lists all, the event counts and shows the first.
-void Job::report_data() {
-  std::string lines;
-  for (const DatasetReport& report : data_.reports) {
-    Json first = Json::array();
-    for (const RowProblem& problem : report.problems) {
-      const Json row{
-          {"file", report.file}, {"line", problem.line}, {"field", problem.field}, {"message", problem.message}};
-      lines += row.dump() + "\n";
-      if (first.size() < kProblemsInEvent) first.push_back(row);
-    }
-    if (!report.problems.empty()) {
-      const std::string message = std::to_string(report.problems.size()) + " of " + std::to_string(report.rows) +
-                                  " rows of " + report.file + " are left out; all are listed in dataset_problems.jsonl";
-      events_.write("warning", {{"message", message}, {"rows", first}});
-      progress_->note("warning: " + message);
-    }
-    if (report.truncated > 0) {
-      const std::string message = std::to_string(report.truncated) + " of " + std::to_string(report.rows) +
-                                  " rows of " + report.file + " are cut at max_length " +
-                                  std::to_string(run_.training.max_length);
-      events_.write("warning", {{"message", message}});
-      progress_->note("warning: " + message);
-    }
-  }
-  if (!lines.empty()) base::write_file_durably(folder_ / "dataset_problems.jsonl", lines);
 }
 
 void Job::restore() {
@@ -163,8 +133,7 @@ void Job::start() {
   const adapters::Plan& plan = adapter_.plan;
   base::write_file_durably(folder_ / "plan.json", plan.to_json().dump(2) + "\n");
   Json rows = Json::object();
-  for (const DatasetReport& report : data_.reports)
-    rows[report.file] = report.rows - static_cast<int64_t>(report.problems.size());
+  for (const DatasetReport& report : data_.reports) rows[report.file] = report.examples;
   events_.write("started", {{"plan",
                              {{"digest", plan.digest()},
                               {"trainable_parameters", plan.trainable_parameters},
@@ -172,6 +141,7 @@ void Job::start() {
                               {"frozen", plan.frozen}}},
                             {"digests", state_.digests},
                             {"rows", rows},
+                            {"packing", packing_json(*batches_, run_.training)},
                             {"total_steps", batches_->total_steps()},
                             {"resumed_from_step", resumed_from_}});
   progress_->note("training " + std::to_string(plan.trainable_parameters) + " parameters in " +
@@ -307,7 +277,7 @@ void Job::run() {
   prepare();
   if (resume_) restore();
   start();
-  report_data();
+  report_data(data_, run_.training.max_length, folder_, events_, *progress_);
   loop();
   finish();
 }

@@ -74,25 +74,15 @@ std::vector<std::string> ask(const policies::Suite& suite, const fs::path& folde
 }
 
 // The examples of a loss suite. A bad row is an error here: a measure must not depend on what was left out.
-std::vector<trainer::TokenSequence> read_examples(const policies::Suite& suite, const fs::path& folder,
-                                                  int64_t vocabulary) {
+trainer::Examples read_examples(const policies::Suite& suite, const fs::path& folder) {
   trainer::DatasetReport report;
   trainer::DatasetOptions options;
   options.max_length = suite.max_length;
-  const auto rows = trainer::read_conversations(suite.data, trainer::parse_format(suite.format), &report);
-  std::vector<trainer::TokenSequence> examples;
-  if (report.format == trainer::Format::kTokens) {
-    examples = trainer::take_tokens(rows, vocabulary, options, &report);
-  } else {
-    const auto tokenizer = models::Tokenizer::load(folder);
-    std::unique_ptr<models::ChatTemplate> chat_template;
-    if (report.format != trainer::Format::kText) {
-      chat_template = std::make_unique<models::ChatTemplate>(models::ChatTemplate::load(folder));
-    }
-    examples = trainer::tokenize_conversations(rows, tokenizer, chat_template.get(), options, &report);
-  }
+  options.format = trainer::detect_file(suite.data, trainer::parse_format(suite.format)).format;
+  const auto tools = trainer::TextTools::load(folder, options.format, options);
+  const trainer::Examples examples = trainer::read_examples(suite.data, tools, options, &report);
   if (!report.problems.empty()) {
-    const trainer::RowProblem& first = report.problems.front();
+    const trainer::RowNote& first = report.problems.front();
     base::fail_input(first.message, {suite.data.string(), first.line, first.field});
   }
   return examples;
@@ -101,12 +91,13 @@ std::vector<trainer::TokenSequence> read_examples(const policies::Suite& suite, 
 std::vector<policies::ExampleLoss> measure(const policies::Suite& suite, const fs::path& folder,
                                            models::CausalModel& model) {
   const int64_t vocabulary = model.info().vocabulary;
-  const auto examples = read_examples(suite, folder, vocabulary);
+  const trainer::Examples examples = read_examples(suite, folder);
   std::vector<policies::ExampleLoss> losses;
-  for (const trainer::TokenSequence& example : examples) {
+  for (int64_t i = 0; i < examples.size(); ++i) {
+    const trainer::TokenView example = examples[i];
     const trainer::LabelledBatch batch = trainer::label_batch({example}, vocabulary);
     losses.push_back({example.line, trainer::sft_loss(model, batch), batch.labelled()});
-    show_progress(suite.name, losses.size(), examples.size(), "examples");
+    show_progress(suite.name, losses.size(), static_cast<size_t>(examples.size()), "examples");
   }
   return losses;
 }

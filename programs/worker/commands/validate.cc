@@ -1,5 +1,11 @@
 // masbak-worker validate: everything that can be wrong with a run, found before anything trains.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -8,10 +14,11 @@
 #include "base/error.h"
 #include "models/checkpoint/inspect.h"
 #include "models/families/causal_model.h"
-#include "models/tokenizer/chat_template.h"
-#include "models/tokenizer/tokenizer.h"
 #include "programs/worker/commands.h"
 #include "trainer/data/dataset.h"
+#include "trainer/data/report_text.h"
+#include "trainer/data/sample.h"
+#include "trainer/loop/data.h"
 #include "trainer/run_config.h"
 
 namespace masbak::worker {
@@ -20,7 +27,55 @@ namespace {
 using base::Json;
 namespace fs = std::filesystem;
 
+constexpr size_t kSamples = 3, kSampleBytes = 2000;
 constexpr size_t kMostLines = 100;  // of problems for people; the JSON has them all
+
+// A list of JSON values in a temporary file.
+class JsonList {
+ public:
+  JsonList() : file_(std::tmpfile(), &std::fclose) {
+    if (!file_) base::fail_errno("creating a temporary file", fs::temp_directory_path().string());
+  }
+  void add(const Json& value) {
+    const std::string text = (size_++ > 0 ? "," : "") + value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size()) {
+      base::fail_errno("writing a temporary file", fs::temp_directory_path().string());
+    }
+  }
+  size_t size() const { return size_; }
+  void print(std::ostream& out) {
+    out << '[';
+    std::rewind(file_.get());
+    char buffer[1 << 16];
+    for (size_t got = 0; (got = std::fread(buffer, 1, sizeof buffer, file_.get())) > 0;) {
+      out.write(buffer, static_cast<std::streamsize>(got));
+    }
+    out << ']';
+  }
+
+ private:
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  size_t size_ = 0;
+};
+
+// A few examples from all over a file: those whose content has the smallest digests.
+class Samples {
+ public:
+  void offer(const trainer::TokenSequence& example, uint64_t content) {
+    if (chosen_.size() == kSamples && content >= std::prev(chosen_.end())->first) return;
+    chosen_.emplace(content, example);
+    if (chosen_.size() > kSamples) chosen_.erase(std::prev(chosen_.end()));
+  }
+  std::vector<trainer::TokenSequence> list() const {
+    std::vector<trainer::TokenSequence> result;
+    for (const auto& entry : chosen_) result.push_back(entry.second);
+    std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.line < b.line; });
+    return result;
+  }
+
+ private:
+  std::map<uint64_t, trainer::TokenSequence> chosen_;
+};
 
 // Collects problems instead of stopping at the first.
 class Validation {
@@ -31,11 +86,11 @@ class Validation {
     attempt("", [&] { run_ = trainer::RunConfig::read(file_); });
     if (run_) {
       check_model();
-      check_dataset("train", run_->dataset.train);
-      if (!run_->dataset.eval.empty()) check_dataset("eval", run_->dataset.eval);
+      for (const fs::path& train : run_->dataset.train) check_dataset("train", train);
+      for (const fs::path& eval : run_->dataset.eval) check_dataset("eval", eval);
     }
     print();
-    return problems_.empty() ? 0 : 2;
+    return problems_.size() == 0 ? 0 : 2;
   }
 
  private:
@@ -55,11 +110,11 @@ class Validation {
 
   void add(const base::Error& error) {
     if (problems_.size() < kMostLines) std::cerr << "problem: " << error.describe() << '\n';
-    problems_.push_back({{"code", std::string(base::code_name(error.code()))},
-                         {"message", error.what()},
-                         {"file", error.where().file},
-                         {"line", error.where().line},
-                         {"field", error.where().field}});
+    problems_.add({{"code", std::string(base::code_name(error.code()))},
+                   {"message", error.what()},
+                   {"file", error.where().file},
+                   {"line", error.where().line},
+                   {"field", error.where().field}});
   }
 
   void check_model() {
@@ -86,66 +141,86 @@ class Validation {
   }
 
   void check_dataset(const std::string& key, const fs::path& file) {
+    trainer::DatasetOptions options = run_->dataset_options();
     trainer::DatasetReport dataset;
+    Samples samples;
     const bool usable = attempt("dataset." + key, [&] {
-      const auto rows = trainer::read_conversations(file, run_->dataset.format, &dataset);
-      tokenize(rows, &dataset);
+      const trainer::DetectedFormat found = trainer::detect_file(file, options.format);
+      options.format = found.format;
+      trainer::check_objective(run_->objective, options.format, file.string());
+      const trainer::TextTools* tools = tools_for(options);
+      dataset = trainer::read_dataset(
+          file, tools, options, [&](const trainer::RowNote& note) { take_note(file, note); },
+          [&](const trainer::TokenSequence& example, uint64_t content) { samples.offer(example, content); });
+      dataset.detected = found.detected;
     });
-    for (const trainer::RowProblem& problem : dataset.problems) {
-      add(base::Error(base::Code::kInvalidArgument, problem.message, {file.string(), problem.line, problem.field}));
-    }
-    if (usable && dataset.trained_tokens == 0 && dataset.problems.empty() && tokenizer_) {
-      add(base::Error(base::Code::kInvalidArgument, "the file has nothing to learn", {file.string()}));
-    }
+    if (!usable) return;
     Json json = dataset.to_json();
     json["role"] = key;
     json.erase("problems");  // they stand in the list of all
-    json["bad_rows"] = dataset.problems.size();
-    if (usable) json["digest"] = base::digest_file(file);
+    json["digest"] = base::digest_file(file);
+    std::cerr << trainer::report_text(dataset, options.max_length);
+    show_samples(samples.list(), &json);
     report_["datasets"].push_back(std::move(json));
   }
 
-  // As far as the model's folder allows: what is wrong there is told once.
-  void tokenize(const std::vector<trainer::Conversation>& rows, trainer::DatasetReport* dataset) {
-    if (dataset->format == trainer::Format::kTokens) {
-      if (vocabulary_ > 0) trainer::take_tokens(rows, vocabulary_, run_->dataset_options(), dataset);
+  void take_note(const fs::path& file, const trainer::RowNote& note) {
+    if (note.kind == trainer::RowNote::Kind::kProblem) {
+      add(base::Error(base::Code::kInvalidArgument, note.message, {file.string(), note.line, note.field}));
       return;
     }
-    if (!tokenizer_ && !load_text_tools(dataset->format)) return;
-    trainer::tokenize_conversations(rows, *tokenizer_, chat_template_ ? &*chat_template_ : nullptr,
-                                    run_->dataset_options(), dataset);
+    Json json{{"file", file.string()}};
+    json.update(note.to_json());
+    notes_.add(json);
   }
 
-  bool load_text_tools(trainer::Format format) {
-    if (text_tools_failed_) return false;
-    const bool loaded = attempt("model", [&] {
-      auto tokenizer = models::Tokenizer::load(run_->model);
-      if (format != trainer::Format::kText) chat_template_ = models::ChatTemplate::load(run_->model);
-      tokenizer_ = std::move(tokenizer);
-    });
-    text_tools_failed_ = !loaded;
-    return loaded;
+  // Null where the model's folder does not allow it: what is wrong there is told once.
+  const trainer::TextTools* tools_for(const trainer::DatasetOptions& options) {
+    const auto [at, is_new] = tools_.try_emplace(options.format);
+    if (is_new) {
+      attempt("model", [&] { at->second = trainer::TextTools::load(run_->model, options.format, options); });
+      if (at->second && options.format == trainer::Format::kTokens) at->second->vocabulary = vocabulary_;
+    }
+    return at->second ? &*at->second : nullptr;
+  }
+
+  void show_samples(const std::vector<trainer::TokenSequence>& samples, Json* json) {
+    for (auto& [format, tools] : tools_) {
+      if (!tools || !tools->tokenizer) continue;
+      const bool colours = isatty(STDERR_FILENO) && !std::getenv("NO_COLOR");
+      for (const trainer::TokenSequence& example : samples) {
+        const Json sample = trainer::sample_json(example, *tools->tokenizer);
+        std::cerr << "  sample, line " << example.line << (colours ? " (green is learnt):\n" : " (⟦learnt⟧):\n")
+                  << trainer::sample_text(sample, colours, kSampleBytes);
+        (*json)["samples"].push_back(sample);
+      }
+      return;
+    }
   }
 
   void print() {
     if (problems_.size() > kMostLines) {
       std::cerr << "problem: … and " << problems_.size() - kMostLines << " more, in the report on standard output\n";
     }
-    Json result{{"run", file_.string()}, {"ok", problems_.empty()}};
+    Json result{{"run", file_.string()}, {"ok", problems_.size() == 0}};
     result.update(report_);
-    result["problems"] = problems_;
-    std::cout << result.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
-    if (problems_.empty()) std::cerr << "no problem found\n";
+    // The lists may be longer than memory is large: they are written item by item.
+    std::string head = result.dump(-1, ' ', false, Json::error_handler_t::replace);
+    head.pop_back();
+    std::cout << head << ",\"problems\":";
+    problems_.print(std::cout);
+    std::cout << ",\"notes\":";
+    notes_.print(std::cout);
+    std::cout << "}\n";
+    if (problems_.size() == 0) std::cerr << "no problem found\n";
   }
 
   fs::path file_;
   std::optional<trainer::RunConfig> run_;
-  std::optional<models::Tokenizer> tokenizer_;
-  std::optional<models::ChatTemplate> chat_template_;
-  bool text_tools_failed_ = false;
+  std::map<trainer::Format, std::optional<trainer::TextTools>> tools_;
   int64_t vocabulary_ = 0;
   Json report_{{"datasets", Json::array()}};
-  Json problems_ = Json::array();
+  JsonList problems_, notes_;
 };
 
 }  // namespace

@@ -34,25 +34,24 @@ TEST(ReadRow, EveryChatFormatBecomesMessages) {
 }
 
 TEST(ReadRow, ToolCallsAreAsTemplatesWantThem) {
-  const Conversation row = read_row(
-      parse(R"({"tools": "[{\"type\": \"function\", \"function\": {\"name\": \"level\"}}]", "messages": [
+  const Conversation row =
+      read_row(parse(R"({"tools": "[{\"type\": \"function\", \"function\": {\"name\": \"level\"}}]", "messages": [
         {"role": "user", "content": "Level?"},
         {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function",
          "function": {"name": "level", "arguments": "{\"tank\": \"T-1\"}"}}]},
         {"role": "tool", "tool_call_id": "1", "content": ""},
         {"role": "assistant", "content": "3 m"}]})"),
-      Format::kMessages);
+               Format::kMessages);
   const Json& call = row.messages[1]["tool_calls"][0];
   EXPECT_EQ(call["function"]["arguments"], parse(R"({"tank": "T-1"})"));
   EXPECT_EQ(row.messages[1]["content"], "");
   EXPECT_EQ(row.messages[2]["tool_call_id"], "1");
   EXPECT_EQ(row.tools[0]["function"]["name"], "level");
 
-  const Conversation shared = read_row(
-      parse(R"({"conversations": [{"from": "human", "value": "Level?"},
+  const Conversation shared = read_row(parse(R"({"conversations": [{"from": "human", "value": "Level?"},
         {"from": "function_call", "value": "{\"name\": \"level\", \"arguments\": {}}"},
         {"from": "observation", "value": "3"}, {"from": "gpt", "value": "3 m"}]})"),
-      Format::kShareGpt);
+                                       Format::kShareGpt);
   EXPECT_EQ(shared.messages[1]["tool_calls"][0]["function"]["name"], "level");
   EXPECT_EQ(shared.messages[2]["role"], "tool");
   EXPECT_TRUE(shared.tools.is_null());
@@ -63,10 +62,10 @@ TEST(ReadRow, PreferencePairs) {
       read_row(parse(R"({"prompt": "Q", "chosen": "good", "rejected": "bad"})"), Format::kPreference);
   EXPECT_EQ(plain.messages, parse(R"([{"role": "user", "content": "Q"}])"));
   EXPECT_EQ(plain.chosen, parse(R"([{"role": "assistant", "content": "good"}])"));
-  const Conversation whole = read_row(
-      parse(R"({"chosen": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "good"}],
+  const Conversation whole =
+      read_row(parse(R"({"chosen": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "good"}],
                 "rejected": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "bad"}]})"),
-      Format::kPreference);
+               Format::kPreference);
   EXPECT_EQ(whole.messages, plain.messages);
   EXPECT_EQ(whole.rejected, parse(R"([{"role": "assistant", "content": "bad"}])"));
 }
@@ -98,7 +97,8 @@ TEST(ReadRow, SaysWhichFieldIsWrong) {
       {Format::kMessages, R"({"messages": [{"role": "user", "content": [{"type": "image"}]}]})",
        "messages[0].content[0]", "text only"},
       {Format::kMessages, R"({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f",
-         "arguments": "not json"}}]}]})", "messages[0].tool_calls[0].function.arguments", "expected an object"},
+         "arguments": "not json"}}]}]})",
+       "messages[0].tool_calls[0].function.arguments", "expected an object"},
       {Format::kMessages, R"({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": {}}}]}]})",
        "messages[0].tool_calls[0].function.name", "found none"},
       {Format::kMessages, R"({"messages": [{"role": "assistant", "content": "a"}], "tools": 4})", "tools", "a list"},

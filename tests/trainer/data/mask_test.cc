@@ -39,12 +39,23 @@ std::vector<std::string> answers_of(const MaskedText& masked) {
   return answers;
 }
 
+MaskedText render(const Conversation& row, const char* source, LossOn loss_on = LossOn::kAssistant) {
+  return render_answers(row, ChatTemplate::compile(source), loss_on, "<end>");
+}
+
+std::string field_of_fault(const Conversation& row, const char* source) {
+  return base::thrown([&] { render(row, source); }).where().field;
+}
+
 class Mask : public ::testing::Test {
  protected:
-  std::vector<TokenSequence> tokenize(const Conversation& row, const char* source, DatasetOptions options = {}) {
-    const ChatTemplate chat_template = ChatTemplate::compile(source);
-    report_ = {};
-    return tokenize_conversations({row}, tokenizer_, &chat_template, options, &report_);
+  MadeSequence make(const Conversation& row, const char* source, DatasetOptions options = {}) {
+    TextTools tools{tokenizer_, std::nullopt, 260};
+    if (source) tools.chat_template = ChatTemplate::compile(source);
+    return make_sequence(row, tools, options);
+  }
+  TokenSequence tokenize(const Conversation& row, const char* source, DatasetOptions options = {}) {
+    return make(row, source, options).sequence;
   }
   // The text of the tokens that are learnt.
   std::string learnt(const TokenSequence& sequence) {
@@ -58,116 +69,158 @@ class Mask : public ::testing::Test {
   }
 
   models::Tokenizer tokenizer_ = toy_tokenizer();
-  DatasetReport report_;
 };
 
+using Answers = std::vector<std::string>;
+
 TEST_F(Mask, DerivedAnswersHoldTheEndOfTurn) {
-  const ChatTemplate plain = ChatTemplate::compile(kPlain);
-  EXPECT_EQ(answers_of(render_answers(chat({"q", "one", "r", "two"}), plain)),
-            (std::vector<std::string>{"one<end>", "two<end>"}));
+  EXPECT_EQ(answers_of(render(chat({"q", "one", "r", "two"}), kPlain)), (Answers{"one<end>", "two<end>"}));
 }
 
 TEST_F(Mask, GenerationBlocksSayTheSame) {
   const Conversation row = chat({"q", "one", "r", "two"});
-  const MaskedText marked = render_answers(row, ChatTemplate::compile(kMarked));
-  const MaskedText derived = render_answers(row, ChatTemplate::compile(kPlain));
+  const MaskedText marked = render(row, kMarked), derived = render(row, kPlain);
   EXPECT_EQ(marked.text, derived.text);
   EXPECT_EQ(marked.answers, derived.answers);
 }
 
+TEST_F(Mask, TheLastTurnIsWhatFollowsTheLastQuestion) {
+  Conversation row = chat({"q", "one", "r", "two"});
+  row.messages.push_back({{"role", "assistant"}, {"content", "three"}});
+  for (const char* source : {kPlain, kMarked}) {
+    std::string all;
+    for (const std::string& answer : answers_of(render(row, source, LossOn::kLastTurn))) all += answer;
+    EXPECT_EQ(all, "two<end>three<end>");
+  }
+  EXPECT_EQ(answers_of(render(row, kPlain, LossOn::kAll)), (Answers{"UqAone<end>UrAtwo<end>Athree<end>"}));
+}
+
+// What a template adds to the end of a whole conversation alone (Phi-3's end of text) does not hide where an earlier
+// answer ends.
+TEST_F(Mask, AnEndOfTextBehindTheWholeBelongsToTheLastAnswer) {
+  const char* source =
+      "{% for m in messages %}{{ 'U' if m.role == 'user' else 'A' }}{{ m.content }}.{% endfor %}"
+      "{% if add_generation_prompt %}A{% else %}<end>{% endif %}";
+  EXPECT_EQ(answers_of(render(chat({"q", "one", "<r", "two"}), source)), (Answers{"one.", "two.<end>"}));
+}
+
+// Qwen3, DeepSeek-R1 and others: an earlier answer loses its reasoning once there is a later question.
+constexpr const char* kReasoning =
+    "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}"
+    "{% endif %}{% endfor %}{% for m in messages %}{% if m.role == 'user' %}U{{ m.content }}\n{% else %}"
+    "{% set parts = m.content.split('|') %}A:{% if loop.index0 > ns.last %}(think){{ parts[0] }}(/think)"
+    "{% endif %}{{ parts[-1] }}<end>\n{% endif %}{% endfor %}{% if add_generation_prompt %}A:{% endif %}";
+
+TEST_F(Mask, AnAnswerThatLosesItsReasoningLaterIsFoundInTheWholeChat) {
+  const MaskedText masked = render(chat({"q", "why|one", "r", "how|two"}), kReasoning);
+  EXPECT_EQ(masked.text, "Uq\nA:one<end>\nUr\nA:(think)how(/think)two<end>\n");
+  EXPECT_EQ(answers_of(masked), (Answers{"one<end>\n", "(think)how(/think)two<end>\n"}));
+  EXPECT_TRUE(masked.rewritten);
+  EXPECT_FALSE(render(chat({"q", "why|one"}), kReasoning).rewritten);
+  // Answers that are like one another, like the question and like the probes are still told apart.
+  EXPECT_EQ(answers_of(render(chat({"A:one", "w|one", "A:one<end>", "w|one", "QK", "x|QKZJ"}), kReasoning)),
+            (Answers{"one<end>\n", "one<end>\n", "(think)x(/think)QKZJ<end>\n"}));
+}
+
 TEST_F(Mask, LearnsTheAnswersAndNothingElse) {
-  const auto sequences = tokenize(chat({"question", "one", "hi", "hi two"}), kPlain);
-  ASSERT_EQ(sequences.size(), 1u);
-  EXPECT_EQ(learnt(sequences[0]), "one<end>hi two<end>");
-  EXPECT_EQ(sequences[0].line, 7);
-  EXPECT_EQ(sequences[0].ids, tokenizer_.encode("UquestionAone<end>UhiAhi two<end>"));
-  EXPECT_EQ(report_.tokens, static_cast<int64_t>(sequences[0].ids.size()));
-  EXPECT_EQ(report_.trained_tokens, 4 + 6);  // "one", "<end>"; "hi", " ", "t", "w", "o", "<end>"
-  EXPECT_EQ(report_.longest, report_.tokens);
+  const TokenSequence sequence = tokenize(chat({"question", "one", "hi", "hi two"}), kPlain);
+  EXPECT_EQ(learnt(sequence), "one<end>hi two<end>");
+  EXPECT_EQ(sequence.line, 7);
+  EXPECT_EQ(sequence.ids, tokenizer_.encode("UquestionAone<end>UhiAhi two<end>"));
+  EXPECT_EQ(count_trained(sequence), 4 + 6);  // "one", "<end>"; "hi", " ", "t", "w", "o", "<end>"
 }
 
 TEST_F(Mask, ATokenAcrossTheBorderIsLearntAndTheTokensStayThoseOfTheText) {
   // "A" and "b" are one token: the pieces on both sides of the border tokenise otherwise than the whole.
-  const auto sequences = tokenize(chat({"q", "b c"}), kPlain);
-  ASSERT_EQ(sequences.size(), 1u);
-  EXPECT_EQ(sequences[0].ids, tokenizer_.encode("UqAb c<end>"));
-  EXPECT_EQ(learnt(sequences[0]), "Ab c<end>");
+  const TokenSequence sequence = tokenize(chat({"q", "b c"}), kPlain);
+  EXPECT_EQ(sequence.ids, tokenizer_.encode("UqAb c<end>"));
+  EXPECT_EQ(learnt(sequence), "Ab c<end>");
 }
 
 TEST_F(Mask, FindsTheWayThroughCharactersOfSeveralTokens) {
-  const auto sequences = tokenize(chat({"م؟", "b ضغط"}), kPlain);
-  ASSERT_EQ(sequences.size(), 1u);
-  EXPECT_EQ(learnt(sequences[0]), "Ab ضغط<end>");
+  EXPECT_EQ(learnt(tokenize(chat({"م؟", "b ضغط"}), kPlain)), "Ab ضغط<end>");
 }
 
-TEST_F(Mask, ATemplateThatRewritesEarlierTurnsIsAProblemOfTheRow) {
-  EXPECT_TRUE(tokenize(chat({"q", "one", "r", "two"}), kRewriting).empty());
-  ASSERT_EQ(report_.problems.size(), 1u);
-  EXPECT_EQ(report_.problems[0].line, 7);
-  EXPECT_EQ(report_.problems[0].field, "messages[1]");
-  EXPECT_NE(report_.problems[0].message.find("earlier turn"), std::string::npos);
-  EXPECT_EQ(tokenize(chat({"q", "one"}), kRewriting).size(), 1u);
+TEST_F(Mask, ATemplateThatLeavesAnEarlierAnswerOutIsAProblemOfTheRow) {
+  const base::Error error = base::thrown([&] { tokenize(chat({"q", "one", "r", "two"}), kRewriting); });
+  EXPECT_EQ(error.code(), base::Code::kInvalidArgument);
+  EXPECT_EQ(error.where().field, "messages[1]");
+  EXPECT_NE(std::string(error.what()).find("earlier turn"), std::string::npos);
+  EXPECT_EQ(learnt(tokenize(chat({"q", "one"}), kRewriting)), "one<end>");
   DatasetOptions everything;
-  everything.assistant_only_loss = false;
-  EXPECT_EQ(tokenize(chat({"q", "one", "r", "two"}), kRewriting, everything).size(), 1u);
+  everything.loss_on = LossOn::kAll;
+  const TokenSequence whole = tokenize(chat({"q", "one", "r", "two"}), kRewriting, everything);
+  EXPECT_EQ(whole.labels, whole.ids);
+}
+
+TEST_F(Mask, ATemplateThatChangesAnAnswerAsAWholeIsAProblemOfTheRow) {
+  // Earlier answers are written in capitals, and their end is another one.
+  EXPECT_EQ(field_of_fault(chat({"q", "one", "r", "two"}),
+                           "{% for m in messages %}{% if m.role == 'user' %}U{{ m.content }}{% elif loop.last %}"
+                           "A{{ m.content }}<end>{% else %}A{{ m.content|upper }}.{% endif %}{% endfor %}"
+                           "{% if add_generation_prompt %}A{% endif %}"),
+            "messages[1]");
 }
 
 TEST_F(Mask, ATemplateThatRefusesIsAProblemOfTheRow) {
-  EXPECT_TRUE(tokenize(chat({"q", "a"}), "{{ raise_exception('roles must alternate') }}").empty());
-  ASSERT_EQ(report_.problems.size(), 1u);
-  EXPECT_NE(report_.problems[0].message.find("roles must alternate"), std::string::npos);
+  EXPECT_NE(std::string(base::thrown([&] {
+                          tokenize(chat({"q", "a"}), "{{ raise_exception('roles must alternate') }}");
+                        }).what())
+                .find("roles must alternate"),
+            std::string::npos);
 }
 
-TEST_F(Mask, CutsAtMaxLengthAndReportsWhatIsLost) {
+TEST_F(Mask, CutsAtMaxLength) {
   DatasetOptions options;
   options.max_length = 6;  // "U", "q", "A", "x", "y", "z"
-  auto sequences = tokenize(chat({"q", "xyzxyz"}), kPlain, options);
-  ASSERT_EQ(sequences.size(), 1u);
-  EXPECT_EQ(learnt(sequences[0]), "xyz");
-  EXPECT_EQ(report_.truncated, 1);
-  options.max_length = 3;
-  EXPECT_TRUE(tokenize(chat({"q", "xyzxyz"}), kPlain, options).empty());
-  EXPECT_EQ(report_.without_answer, 1);
-  ASSERT_EQ(report_.problems.size(), 1u);
-  EXPECT_NE(report_.problems[0].message.find("raise max_length"), std::string::npos);
-}
-
-TEST_F(Mask, WithoutTheMaskEverythingIsLearnt) {
-  DatasetOptions options;
-  options.assistant_only_loss = false;
-  const auto sequences = tokenize(chat({"q", "a"}), kPlain, options);
-  EXPECT_EQ(sequences.at(0).labels, sequences.at(0).ids);
+  const MadeSequence made = make(chat({"q", "xyzxyz"}), kPlain, options);
+  EXPECT_EQ(learnt(made.sequence), "xyz");
+  EXPECT_EQ(made.full_length, 10);
 }
 
 TEST_F(Mask, TextEndsWithTheEndToken) {
   Conversation row;
   row.text = "hi";
-  const auto sequences = tokenize_conversations({row}, tokenizer_, nullptr, {}, &report_);
-  EXPECT_EQ(sequences.at(0).ids, (std::vector<int32_t>{257, 259}));
-  EXPECT_EQ(sequences.at(0).labels, sequences.at(0).ids);
+  const TokenSequence sequence = tokenize(row, nullptr);
+  EXPECT_EQ(sequence.ids, (std::vector<int32_t>{257, 259}));
+  EXPECT_EQ(sequence.labels, sequence.ids);
 }
 
 TEST_F(Mask, TokensAreTakenAsTheyAre) {
   Conversation row;
   row.ids = {1, 2, 3};
   row.labels = {-100, 2, -100};
-  Conversation outside = row, empty = row;
-  outside.ids[2] = 260;
-  empty.labels = {1, -100, -100};  // the first token has nothing before it
-  const auto sequences = tokenize_conversations({row, outside, empty}, tokenizer_, nullptr, {}, &report_);
-  ASSERT_EQ(sequences.size(), 1u);
-  EXPECT_EQ(sequences[0].labels, row.labels);
-  ASSERT_EQ(report_.problems.size(), 2u);
-  EXPECT_EQ(report_.problems[0].field, "input_ids[2]");
-  EXPECT_EQ(report_.without_answer, 1);
+  EXPECT_EQ(tokenize(row, nullptr).labels, row.labels);
+  row.ids[2] = 260;
+  EXPECT_EQ(base::thrown([&] { tokenize(row, nullptr); }).where().field, "input_ids[2]");
+}
+
+TEST_F(Mask, OfAPairTheAnswersAreLearnt) {
+  Conversation pair = chat({"q"});
+  pair.chosen = Json::array({{{"role", "assistant"}, {"content", "good"}}});
+  pair.rejected = Json::array({{{"role", "assistant"}, {"content", "no"}}});
+  const TokenSequence sequence = tokenize(pair, kPlain);
+  EXPECT_EQ(learnt(sequence), "good<end>");
+  EXPECT_EQ(sequence.rejected_ids, tokenizer_.encode("UqAno<end>"));
+  EXPECT_EQ(sequence.rejected_labels[2], -100);
+  EXPECT_EQ(sequence.rejected_labels[3], 'n');
+}
+
+TEST_F(Mask, PlainPairsAreTakenAsTheyStand) {
+  Conversation pair = chat({"q: A"});
+  pair.chosen = Json::array({{{"role", "assistant"}, {"content", "b good"}}});
+  pair.plain = true;
+  DatasetOptions options;
+  options.apply_chat_template = false;
+  const TokenSequence sequence = tokenize(pair, nullptr, options);
+  EXPECT_EQ(sequence.ids, tokenizer_.encode("q: Ab good<end>"));
+  EXPECT_EQ(learnt(sequence), "Ab good<end>");  // the token across the border is the answer's
+  const base::Error error = base::thrown([&] { tokenize(pair, nullptr); });
+  EXPECT_NE(std::string(error.what()).find("apply_chat_template"), std::string::npos);
 }
 
 TEST_F(Mask, WhatConcernsTheWholeRunIsThrown) {
-  EXPECT_EQ(base::thrown([&] { tokenize_conversations({chat({"q", "a"})}, tokenizer_, nullptr, {}, &report_); }).code(),
-            base::Code::kFailedPrecondition);
-  Conversation pair = chat({"q"});
-  pair.chosen = pair.rejected = pair.messages;
-  EXPECT_THROW(tokenize_conversations({pair}, tokenizer_, nullptr, {}, &report_), base::Error);
+  EXPECT_EQ(base::thrown([&] { tokenize(chat({"q", "a"}), nullptr); }).code(), base::Code::kFailedPrecondition);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ std::string refusal(const std::string& more) {
 TEST(RunConfig, HasTheDefaultsOfTheInterface) {
   const RunConfig run = read(kLeast);
   EXPECT_EQ(run.model, "/runs/base");
-  EXPECT_EQ(run.dataset.train, "/runs/train.jsonl");
+  EXPECT_EQ(run.dataset.train, (std::vector<std::filesystem::path>{"/runs/train.jsonl"}));
   EXPECT_TRUE(run.dataset.eval.empty());
   EXPECT_EQ(run.adapter.r, 16);
   EXPECT_EQ(run.adapter.target_modules, (std::vector<std::string>{"attention", "experts"}));
@@ -42,7 +42,7 @@ TEST(RunConfig, ReadsExponentsAndKeepsAbsolutePaths) {
   const RunConfig run =
       read("model: /m\ndataset: {train: ../t.jsonl, eval: /e.jsonl}\ntraining: {learning_rate: 1e-3}");
   EXPECT_EQ(run.model, "/m");
-  EXPECT_EQ(run.dataset.train, "/t.jsonl");
+  EXPECT_EQ(run.dataset.train, (std::vector<std::filesystem::path>{"/t.jsonl"}));
   EXPECT_DOUBLE_EQ(run.training.learning_rate, 1e-3);
 }
 
