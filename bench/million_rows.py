@@ -1,6 +1,6 @@
-"""Trains from files of a growing number of rows and prints the memory that it takes: constant, whatever the file's size.
+"""Trains from files of a growing number of rows and prints the memory that it takes: constant, whatever their size.
 
-    bench/run million_rows [--rows 10000 100000 1000000] [--bytes 2000] [--folder DIR]
+    million_rows.py [--rows 10000 100000 1000000] [--bytes 2000] [--model DIR] [--max-length 64] [--folder DIR]
 
 For each file: its size, the seconds until the first step (reading, tokenising, packing), the same with the tokens of
 the cache, and the peaks of RssAnon (what the process itself holds) and VmRSS (with mapped file pages, which the system
@@ -17,9 +17,9 @@ import time
 
 BIN = pathlib.Path(os.environ["MASBAK_BIN"])
 SOURCE = pathlib.Path(os.environ["MASBAK_SOURCE"])
-WORDS = ("pump valve tank level pressure filter bearing seal motor drive gauge inlet outlet strainer lube oil check open "
-         "close replace inspect torque before after shift report log vibration temperature high low normal alarm reset "
-         "خزان مضخة ضغط صمام").split()
+WORDS = ("pump valve tank level pressure filter bearing seal motor drive gauge inlet outlet strainer lube oil check "
+         "open close replace inspect torque before after shift report log vibration temperature high low normal alarm "
+         "reset خزان مضخة ضغط صمام").split()
 
 
 def make_file(path, rows, row_bytes, seed=0):
@@ -28,11 +28,12 @@ def make_file(path, rows, row_bytes, seed=0):
     filler = [" ".join(chance.choices(WORDS, k=40)) for _ in range(500)]
     with open(path, "w", encoding="utf-8") as out:
         for row in range(rows):
-            question = f"Report {row}: " + chance.choice(filler)
+            question = f"Report {row}?"
             answer = []
             while sum(map(len, answer)) < row_bytes * 0.85 - len(question):
                 answer.append(chance.choice(filler))
-            messages = [{"role": "user", "content": question}, {"role": "assistant", "content": f"{row} " + " ".join(answer)}]
+            messages = [{"role": "user", "content": question},
+                        {"role": "assistant", "content": f"{row} " + " ".join(answer)}]
             out.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
 
 
@@ -46,15 +47,16 @@ def memory_of(process):
     return numbers.get("RssAnon", 0), numbers.get("VmRSS", 0)
 
 
-def train(model, data, folder, name, steps=5, max_length=256):
+def train(model, data, folder, name, steps=5, max_length=64):
     """One run; {"anon": peak bytes, "rss": peak bytes, "start": seconds to the first step}."""
     run, job = folder / f"{name}.yaml", folder / name
     run.write_text(json.dumps({
         "model": str(model), "dataset": {"train": str(data)}, "adapter": {"r": 4, "target_modules": ["attention"]},
-        "training": {"max_steps": steps, "per_device_train_batch_size": 2, "max_length": max_length}}))
+        "training": {"max_steps": steps, "per_device_train_batch_size": 1, "max_length": max_length}}))
     begin = time.monotonic()
     process = subprocess.Popen([BIN / "masbak-worker", "train", run, "--out", job], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True, env={**os.environ, "MASBAK_CACHE": str(folder / "cache")})
+                               stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "MASBAK_CACHE": str(folder / "cache")})
     anon = rss = 0
     start = None
     while process.poll() is None:
@@ -68,8 +70,9 @@ def train(model, data, folder, name, steps=5, max_length=256):
 
 
 def tiny_model(folder):
-    subprocess.run([BIN / "masbak-worker", "adopt", SOURCE / "tests/models/checkpoint/golden/tiny-llama.gguf", "--family",
-                    "llama", "--out", folder], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    gguf = SOURCE / "tests/models/checkpoint/golden/tiny-llama.gguf"
+    subprocess.run([BIN / "masbak-worker", "adopt", gguf, "--family", "llama", "--out", folder], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return folder
 
 
@@ -77,19 +80,23 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--bytes", type=int, default=2000)
+    parser.add_argument("--model", type=pathlib.Path, help="a model folder; without it a tiny one")
+    parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args()
     folder = options.folder or pathlib.Path(tempfile.mkdtemp(prefix="masbak-rows-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        model = tiny_model(folder / "model")
+        model = options.model or tiny_model(folder / "model")
         print("     rows   file MB   start s   again s   RssAnon MB   VmRSS MB")
         for rows in options.rows:
             data = folder / f"{rows}.jsonl"
             make_file(data, rows, options.bytes)
-            first, again = (train(model, data, folder, f"{rows}-{name}") for name in ("first", "again"))
+            first, again = (train(model, data, folder, f"{rows}-{name}", max_length=options.max_length)
+                            for name in ("first", "again"))
             print(f"{rows:9d} {data.stat().st_size / 1e6:9.0f} {first['start']:9.1f} {again['start']:9.1f} "
-                  f"{max(first['anon'], again['anon']) / 1e6:12.0f} {max(first['rss'], again['rss']) / 1e6:10.0f}", flush=True)
+                  f"{max(first['anon'], again['anon']) / 1e6:12.0f} {max(first['rss'], again['rss']) / 1e6:10.0f}",
+                  flush=True)
             data.unlink()
     finally:
         if not options.folder:

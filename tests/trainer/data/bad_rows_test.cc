@@ -23,127 +23,125 @@ struct Kinds {
   std::vector<BadRow> rows;
 };
 
-const std::vector<Kinds>& json_kinds() {
-  static const std::vector<Kinds> kinds{
-      {Format::kAlpaca,
-       R"({"instruction": "A", "output": "a"})",
-       {
-           {R"({"instruction": "A", "output": "a")", "", "JSON"},
-           {R"({"instruction": "A", "output": "a"}})", "", "JSON"},
-           {R"({"instruction": "A", "output": "a"} {"instruction": "B", "output": "b"})", "", "JSON"},
-           {R"({"instruction": 'A', "output": "a"})", "", "JSON"},
-           {R"({"instruction": "A", "output": NaN})", "", "JSON"},
-           {R"({"instruction": "A", "output": "\ud800"})", "", "JSON"},
-           {R"({"instruction": "A", "output": "a", "output": "b"})", "output", "twice"},
-           {"{\"instruction\": \"A\", \"output\": \"\xc3\x28\"}", "", "UTF-8"},
-           {"{\"instruction\": \"A\tB\", \"output\": \"a\"}", "", "JSON"},
-           {"instruction,output", "", "JSON"},
-           {R"("a text")", "", "expected an object"},
-           {"17", "", "expected an object"},
-           {"null", "", "expected an object"},
-           {"[1, 2]", "", "expected an object"},
-           {"{}", "instruction", "found none"},
-           {R"({"output": "a"})", "instruction", "found none"},
-           {R"({"instruction": "A"})", "output", "found none"},
-           {R"({"instruction": "A", "output": ""})", "output", "empty"},
-           {R"({"instruction": "A", "output": " \n\t"})", "output", "empty"},
-           {R"({"instruction": "A", "output": null})", "output", "null"},
-           {R"({"instruction": ["A"], "output": "a"})", "instruction", "a list"},
-           {R"({"instruction": "A", "output": 3.5})", "output", "the number 3.5"},
-           {R"({"instruction": "A", "input": {}, "output": "a"})", "input", "an object"},
-           {R"({"instruction": "A", "output": "a", "history": "x"})", "history", "text"},
-           {R"({"instruction": "A", "output": "a", "history": [["q", "a"], ["q"]]})", "history[1]", "two texts"},
-           {R"({"instruction": "A", "output": "a", "system": false})", "system", "false"},
-       }},
-      {Format::kShareGpt,
-       R"({"conversations": [{"from": "human", "value": "A"}, {"from": "gpt", "value": "a"}]})",
-       {
-           {R"({"conversation": []})", "conversations", "found none"},
-           {R"({"conversations": []})", "conversations", "empty"},
-           {R"({"conversations": [{"from": "humen", "value": "A"}]})", "conversations[0].from", "did you mean"},
-           {R"({"conversations": [{"value": "A"}]})", "conversations[0].from", "found none"},
-           {R"({"conversations": [{"from": "human", "value": "A"}, {"from": "gpt"}]})", "conversations[1].value",
-            "found none"},
-           {R"({"conversations": ["A", "a"]})", "conversations[0]", "an object"},
-           {R"({"conversations": [{"from": "human", "value": "A"}]})", "conversations", "nothing to learn"},
-           {R"({"conversations": [{"from": "human", "value": "A"}, {"from": "function_call", "value": "level 1"}]})",
-            "conversations[1].value", "JSON text"},
-       }},
-      {Format::kMessages,
-       R"({"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": "a"}]})",
-       {
-           {R"({"messages": null})", "messages", "null"},
-           {R"({"messages": []})", "messages", "empty"},
-           {R"({"messages": [["user", "A"]]})", "messages[0]", "an object"},
-           {R"({"messages": [{"role": "usr", "content": "A"}]})", "messages[0].role", "did you mean 'user'"},
-           {R"({"messages": [{"content": "A"}]})", "messages[0].role", "found none"},
-           {R"({"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "a"}]})",
-            "messages[0].content", "empty"},
-           {R"({"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": null}]})",
-            "messages[1].content", "found none"},
-           {R"({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]})",
-            "messages[0].content[0]", "text only"},
-           {R"({"messages": [{"role": "user", "content": "A"}, {"role": "user", "content": "B"}]})", "messages",
-            "nothing to learn"},
-           {R"({"messages": [{"role": "user", "content": "A", "tool_calls": []}]})", "messages[0].tool_calls",
-            "assistant message only"},
-           {R"({"messages": [{"role": "assistant", "tool_calls": []}]})", "messages[0].tool_calls", "empty"},
-           {R"({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]})",
-            "messages[0].tool_calls[0].function.arguments", "found none"},
-           {R"({"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{x}"}]}]})",
-            "messages[0].tool_calls[0].arguments", "an object"},
-           {R"({"messages": [{"role": "assistant", "content": "a"}], "tools": "get"})", "tools", "no JSON"},
-           {R"({"messages": [{"role": "assistant", "content": "a"}], "tools": ["f"]})", "tools[0]", "an object"},
-           {R"({"messages": [{"role": "user", "content": "too long to leave room for an answer in 32 tokens"},
+const std::vector<Kinds> kJsonKinds{
+    {Format::kAlpaca,
+     R"({"instruction": "A", "output": "a"})",
+     {
+         {R"({"instruction": "A", "output": "a")", "", "JSON"},
+         {R"({"instruction": "A", "output": "a"}})", "", "JSON"},
+         {R"({"instruction": "A", "output": "a"} {"instruction": "B", "output": "b"})", "", "JSON"},
+         {R"({"instruction": 'A', "output": "a"})", "", "JSON"},
+         {R"({"instruction": "A", "output": NaN})", "", "JSON"},
+         {R"({"instruction": "A", "output": "\ud800"})", "", "JSON"},
+         {R"({"instruction": "A", "output": "a", "output": "b"})", "output", "twice"},
+         {"{\"instruction\": \"A\", \"output\": \"\xc3\x28\"}", "", "UTF-8"},
+         {"{\"instruction\": \"A\tB\", \"output\": \"a\"}", "", "JSON"},
+         {"instruction,output", "", "JSON"},
+         {R"("a text")", "", "expected an object"},
+         {"17", "", "expected an object"},
+         {"null", "", "expected an object"},
+         {"[1, 2]", "", "expected an object"},
+         {"{}", "instruction", "found none"},
+         {R"({"output": "a"})", "instruction", "found none"},
+         {R"({"instruction": "A"})", "output", "found none"},
+         {R"({"instruction": "A", "output": ""})", "output", "empty"},
+         {R"({"instruction": "A", "output": " \n\t"})", "output", "empty"},
+         {R"({"instruction": "A", "output": null})", "output", "null"},
+         {R"({"instruction": ["A"], "output": "a"})", "instruction", "a list"},
+         {R"({"instruction": "A", "output": 3.5})", "output", "the number 3.5"},
+         {R"({"instruction": "A", "input": {}, "output": "a"})", "input", "an object"},
+         {R"({"instruction": "A", "output": "a", "history": "x"})", "history", "text"},
+         {R"({"instruction": "A", "output": "a", "history": [["q", "a"], ["q"]]})", "history[1]", "two texts"},
+         {R"({"instruction": "A", "output": "a", "system": false})", "system", "false"},
+     }},
+    {Format::kShareGpt,
+     R"({"conversations": [{"from": "human", "value": "A"}, {"from": "gpt", "value": "a"}]})",
+     {
+         {R"({"conversation": []})", "conversations", "found none"},
+         {R"({"conversations": []})", "conversations", "empty"},
+         {R"({"conversations": [{"from": "humen", "value": "A"}]})", "conversations[0].from", "did you mean"},
+         {R"({"conversations": [{"value": "A"}]})", "conversations[0].from", "found none"},
+         {R"({"conversations": [{"from": "human", "value": "A"}, {"from": "gpt"}]})", "conversations[1].value",
+          "found none"},
+         {R"({"conversations": ["A", "a"]})", "conversations[0]", "an object"},
+         {R"({"conversations": [{"from": "human", "value": "A"}]})", "conversations", "nothing to learn"},
+         {R"({"conversations": [{"from": "human", "value": "A"}, {"from": "function_call", "value": "level 1"}]})",
+          "conversations[1].value", "JSON text"},
+     }},
+    {Format::kMessages,
+     R"({"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": "a"}]})",
+     {
+         {R"({"messages": null})", "messages", "null"},
+         {R"({"messages": []})", "messages", "empty"},
+         {R"({"messages": [["user", "A"]]})", "messages[0]", "an object"},
+         {R"({"messages": [{"role": "usr", "content": "A"}]})", "messages[0].role", "did you mean 'user'"},
+         {R"({"messages": [{"content": "A"}]})", "messages[0].role", "found none"},
+         {R"({"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "a"}]})",
+          "messages[0].content", "empty"},
+         {R"({"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": null}]})",
+          "messages[1].content", "found none"},
+         {R"({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]})",
+          "messages[0].content[0]", "text only"},
+         {R"({"messages": [{"role": "user", "content": "A"}, {"role": "user", "content": "B"}]})", "messages",
+          "nothing to learn"},
+         {R"({"messages": [{"role": "user", "content": "A", "tool_calls": []}]})", "messages[0].tool_calls",
+          "assistant message only"},
+         {R"({"messages": [{"role": "assistant", "tool_calls": []}]})", "messages[0].tool_calls", "empty"},
+         {R"({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]})",
+          "messages[0].tool_calls[0].function.arguments", "found none"},
+         {R"({"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{x}"}]}]})",
+          "messages[0].tool_calls[0].arguments", "an object"},
+         {R"({"messages": [{"role": "assistant", "content": "a"}], "tools": "get"})", "tools", "no JSON"},
+         {R"({"messages": [{"role": "assistant", "content": "a"}], "tools": ["f"]})", "tools[0]", "an object"},
+         {R"({"messages": [{"role": "user", "content": "too long to leave room for an answer in 32 tokens"},
                {"role": "assistant", "content": "a"}]})",
-            "", "raise max_length"},
-       }},
-      {Format::kText, R"({"text": "A"})", {{R"({"text": ""})", "text", "empty"}, {R"({"text": 1})", "text", "number"}}},
-      {Format::kPreference,
-       R"({"prompt": "Q", "chosen": "good", "rejected": "bad"})",
-       {
-           {R"({"prompt": "Q", "chosen": "x"})", "rejected", "found none"},
-           {R"({"prompt": "Q", "chosen": "x", "rejected": "x"})", "rejected", "the same"},
-           {R"({"chosen": "x", "rejected": "y"})", "prompt", "begin alike"},
-           {R"({"prompt": "Q", "chosen": "x", "rejected": [{"role": "assistant", "content": "y"}]})", "rejected",
-            "texts in both"},
-           {R"({"prompt": "", "chosen": "x", "rejected": "y"})", "prompt", "empty"},
-           {R"({"prompt": "Q", "chosen": "x", "rejected": " "})", "rejected", "empty"},
-       }},
-      {Format::kPromptCompletion,
-       R"({"prompt": "Q", "completion": "good"})",
-       {{R"({"prompt": "Q"})", "completion", "found none"},
-        {R"({"prompt": "Q", "completion": [{"role": "assistant", "content": "y"}]})", "completion", "texts in both"},
-        {R"({"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "user", "content": "y"}]})",
-         "completion", "nothing to learn"}}},
-      {Format::kKto,
-       R"({"prompt": "Q", "completion": "good", "label": true})",
-       {{R"({"prompt": "Q", "completion": "x"})", "label", "found none"},
-        {R"({"prompt": "Q", "completion": "x", "label": "yes"})", "label", "true or false"}}},
-      {Format::kTokens,
-       R"({"input_ids": [1, 2], "labels": [1, 2]})",
-       {
-           {R"({"input_ids": [1, 2]})", "labels", "found none"},
-           {R"({"input_ids": [1, 2], "labels": [1]})", "labels", "as many labels"},
-           {R"({"input_ids": [1, -1], "labels": [1, 1]})", "input_ids[1]", "found -1"},
-           {R"({"input_ids": [1, 2], "labels": [1, -99]})", "labels[1]", "or -100"},
-           {R"({"input_ids": [1, 2.5], "labels": [1, 2]})", "input_ids[1]", "2.5"},
-           {R"({"input_ids": [1, 99999999999], "labels": [1, 2]})", "input_ids[1]", "token id"},
-           {R"({"input_ids": [1, 260], "labels": [1, 2]})", "input_ids[1]", "vocabulary"},
-           {R"({"input_ids": [], "labels": []})", "input_ids", "empty"},
-           {R"({"input_ids": [1, 2], "labels": [-100, -100]})", "labels", "no token to learn"},
-           {R"({"input_ids": [1, 2], "labels": [1, -100]})", "labels", "no token to learn"},
-           {R"({"input_ids": "1 2", "labels": [1, 2]})", "input_ids", "text"},
-       }}};
-  return kinds;
-}
+          "", "raise max_length"},
+     }},
+    {Format::kText, R"({"text": "A"})", {{R"({"text": ""})", "text", "empty"}, {R"({"text": 1})", "text", "number"}}},
+    {Format::kPreference,
+     R"({"prompt": "Q", "chosen": "good", "rejected": "bad"})",
+     {
+         {R"({"prompt": "Q", "chosen": "x"})", "rejected", "found none"},
+         {R"({"prompt": "Q", "chosen": "x", "rejected": "x"})", "rejected", "the same"},
+         {R"({"chosen": "x", "rejected": "y"})", "prompt", "begin alike"},
+         {R"({"prompt": "Q", "chosen": "x", "rejected": [{"role": "assistant", "content": "y"}]})", "rejected",
+          "texts in both"},
+         {R"({"prompt": "", "chosen": "x", "rejected": "y"})", "prompt", "empty"},
+         {R"({"prompt": "Q", "chosen": "x", "rejected": " "})", "rejected", "empty"},
+     }},
+    {Format::kPromptCompletion,
+     R"({"prompt": "Q", "completion": "good"})",
+     {{R"({"prompt": "Q"})", "completion", "found none"},
+      {R"({"prompt": "Q", "completion": [{"role": "assistant", "content": "y"}]})", "completion", "texts in both"},
+      {R"({"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "user", "content": "y"}]})",
+       "completion", "nothing to learn"}}},
+    {Format::kKto,
+     R"({"prompt": "Q", "completion": "good", "label": true})",
+     {{R"({"prompt": "Q", "completion": "x"})", "label", "found none"},
+      {R"({"prompt": "Q", "completion": "x", "label": "yes"})", "label", "true or false"}}},
+    {Format::kTokens,
+     R"({"input_ids": [1, 2], "labels": [1, 2]})",
+     {
+         {R"({"input_ids": [1, 2]})", "labels", "found none"},
+         {R"({"input_ids": [1, 2], "labels": [1]})", "labels", "as many labels"},
+         {R"({"input_ids": [1, -1], "labels": [1, 1]})", "input_ids[1]", "found -1"},
+         {R"({"input_ids": [1, 2], "labels": [1, -99]})", "labels[1]", "or -100"},
+         {R"({"input_ids": [1, 2.5], "labels": [1, 2]})", "input_ids[1]", "2.5"},
+         {R"({"input_ids": [1, 99999999999], "labels": [1, 2]})", "input_ids[1]", "token id"},
+         {R"({"input_ids": [1, 260], "labels": [1, 2]})", "input_ids[1]", "vocabulary"},
+         {R"({"input_ids": [], "labels": []})", "input_ids", "empty"},
+         {R"({"input_ids": [1, 2], "labels": [-100, -100]})", "labels", "no token to learn"},
+         {R"({"input_ids": [1, 2], "labels": [1, -100]})", "labels", "no token to learn"},
+         {R"({"input_ids": "1 2", "labels": [1, 2]})", "input_ids", "text"},
+     }}};
 
 class BadRows : public ::testing::Test {
  protected:
   BadRows() {
     tools_.tokenizer = toy_tokenizer();
     tools_.chat_template = models::ChatTemplate::compile(
-        "{% for m in messages %}{{ m.role[0] }}{{ m.content }}<end>{% endfor %}{% if add_generation_prompt %}a{% endif %}");
+        "{% for m in messages %}{{ m.role[0] }}{{ m.content }}<end>{% endfor %}"
+        "{% if add_generation_prompt %}a{% endif %}");
     tools_.vocabulary = 260;
   }
   // Reads the file; rows in = rows learnt from + rows named, whatever is in it.
@@ -183,7 +181,7 @@ std::string on_one_line(std::string text) {
 
 TEST_F(BadRows, OfJsonLinesEachIsNamedBetweenGoodOnes) {
   size_t kinds = 0;
-  for (const Kinds& format : json_kinds()) {
+  for (const Kinds& format : kJsonKinds) {
     std::string text;
     for (const BadRow& row : format.rows) text += std::string(format.good) + "\n" + on_one_line(row.text) + "\n";
     text += format.good;
@@ -199,7 +197,7 @@ TEST_F(BadRows, OfJsonLinesEachIsNamedBetweenGoodOnes) {
 }
 
 TEST_F(BadRows, OfAnArrayEachIsNamedBetweenGoodOnes) {
-  for (const Kinds& format : json_kinds()) {
+  for (const Kinds& format : kJsonKinds) {
     std::string text = "[\n";
     std::vector<BadRow> rows;
     for (const BadRow& row : format.rows) {

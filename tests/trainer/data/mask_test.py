@@ -47,7 +47,8 @@ def conversation(seed, tools, reasoning, system):
         messages.append({"role": "user", "content": words.text("USR")})
         if tools and chance.random() < 0.6:
             for _ in range(chance.randint(1, 2)):
-                call = {"type": "function", "function": {"name": "tank_level", "arguments": {"tank": words.text("ANS")}}}
+                function = {"name": "tank_level", "arguments": {"tank": words.text("ANS")}}
+                call = {"type": "function", "function": function}
                 messages.append({"role": "assistant", "content": words.text("ANS") if chance.random() < 0.4 else "",
                                  "tool_calls": [call]})
                 messages.append({"role": "tool", "name": "tank_level", "content": words.text("TOOL")})
@@ -63,7 +64,8 @@ def rows():
 
 
 def rendered(tokenizer, template, row):
-    return tokenizer.apply_chat_template(row["messages"], tools=row.get("tools"), chat_template=template, tokenize=False)
+    return tokenizer.apply_chat_template(row["messages"], tools=row.get("tools"), chat_template=template,
+                                         tokenize=False)
 
 
 def their_mask(tokenizer, template, row):
@@ -97,9 +99,9 @@ def beyond(tokenizer, ids, ours, theirs):
 
 
 def agrees(tokenizer, plain, row, ids, ours, theirs):
-    """trl's blocks may begin within the generation prompt ("<|im_start|>assistant" without its line break, a <think> that
-    the prompt opens already): training then learns to say what the prompt has said. Ours begin where generation begins;
-    nothing else may differ."""
+    """trl's blocks may begin within the generation prompt ("<|im_start|>assistant" without its line break, a <think>
+    that the prompt opens already): training then learns to say what the prompt has said. Ours begin where generation
+    begins; nothing else may differ."""
     pieces = beyond(tokenizer, ids, ours, theirs)
     if not pieces:
         return pieces == []
