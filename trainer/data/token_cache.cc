@@ -48,7 +48,7 @@ std::string cache_key(const fs::path& file, const std::string& digest, const fs:
   Json key{{"layout", kLayout},
            {"program", this_program()},
            {"file", digest},
-           {"ending", file.extension().string()},
+           {"ending", file.stem().extension().string() + file.extension().string()},
            {"format", format_name(options.format)},
            {"max_length", options.max_length},
            {"loss_on", loss_on_name(options.loss_on)},

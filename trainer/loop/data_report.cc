@@ -1,5 +1,7 @@
 #include "trainer/loop/data_report.h"
 
+#include <cstdio>
+
 #include "base/durable_file.h"
 
 namespace masbak::trainer {
@@ -64,6 +66,16 @@ void report_data(const RunData& data, int64_t max_length, const fs::path& job, E
     report_file(report, max_length, events, progress);
   }
   if (list) list->commit();
+}
+
+std::string packing_line(const Batches& batches, const TrainingConfig& training) {
+  const Batches::RowUse use = batches.row_use();
+  char waste[32];
+  std::snprintf(waste, sizeof waste, "%.1f", 100 * use.waste());
+  return std::to_string(use.examples) + " examples, " + std::to_string(use.tokens) + " tokens, in " +
+         std::to_string(use.rows) + (training.packing ? " packed" : "") + " rows of at most " +
+         std::to_string(training.max_length) + ": " + waste + " % of their room is not used" +
+         (training.packing ? "" : " (no padding is computed; packing: true fills rows)");
 }
 
 Json packing_json(const Batches& batches, const TrainingConfig& training) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "trainer/loop/batches.h"
 #include "trainer/loop/data.h"
@@ -15,7 +16,10 @@ namespace masbak::trainer {
 void report_data(const RunData& data, int64_t max_length, const std::filesystem::path& job, EventLog& events,
                  Progress& progress);
 
-// {"examples", "rows", "tokens", "max_length", "waste"}: how full the rows are; `waste` is the share of their room
+// How full the rows are, in words.
+std::string packing_line(const Batches& batches, const TrainingConfig& training);
+
+// {"packing", "examples", "rows", "tokens", "max_length", "waste"}: how full the rows are; `waste` is the share of their room
 // that no token uses.
 base::Json packing_json(const Batches& batches, const TrainingConfig& training);
 

@@ -147,6 +147,7 @@ void Job::start() {
   progress_->note("training " + std::to_string(plan.trainable_parameters) + " parameters in " +
                   std::to_string(plan.targets.size()) + " places for " + std::to_string(batches_->total_steps()) +
                   " steps" + (resumed_from_ > 0 ? ", from step " + std::to_string(resumed_from_) : ""));
+  progress_->note(packing_line(*batches_, run_.training));
 }
 
 void Job::evaluate() {
