@@ -19,8 +19,8 @@ void report_data(const RunData& data, int64_t max_length, const std::filesystem:
 // How full the rows are, in words.
 std::string packing_line(const Batches& batches, const TrainingConfig& training);
 
-// {"packing", "examples", "rows", "tokens", "max_length", "waste"}: how full the rows are; `waste` is the share of their room
-// that no token uses.
+// {"packing", "examples", "rows", "tokens", "max_length", "waste"}: how full the rows are; `waste` is the share of
+// their room that no token uses.
 base::Json packing_json(const Batches& batches, const TrainingConfig& training);
 
 }  // namespace masbak::trainer
