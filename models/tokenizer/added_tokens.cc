@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "models/tokenizer/unicode.h"
+#include "models/tokenizer/unicode_properties.h"
+#include "models/tokenizer/vocabulary.h"
 
 namespace masbak::models {
 namespace {
@@ -10,12 +12,12 @@ namespace {
 bool ends_with_word(std::string_view text) {
   if (text.empty()) return false;
   size_t at = previous_boundary(text, text.size());
-  return is_word(next_code_point(text, at));
+  return is_in(CharacterSet::kWord, next_code_point(text, at));
 }
 
 bool starts_with_word(std::string_view text) {
   size_t at = 0;
-  return !text.empty() && is_word(next_code_point(text, at));
+  return !text.empty() && is_in(CharacterSet::kWord, next_code_point(text, at));
 }
 
 size_t space_before(std::string_view text, size_t end) {
@@ -38,7 +40,7 @@ size_t space_behind(std::string_view text, size_t begin) {
 
 }  // namespace
 
-void AddedTokens::Trie::insert(std::string_view text, int32_t index) {
+void AddedTokens::Trie::insert(std::string_view text, int32_t id) {
   if (text.empty()) return;
   first[static_cast<unsigned char>(text[0])] = true;
   uint64_t node = 0;
@@ -48,10 +50,10 @@ void AddedTokens::Trie::insert(std::string_view text, int32_t index) {
     if (added) token.push_back(-1);
     node = child->second;
   }
-  token[node] = index;
+  token[node] = id;
 }
 
-size_t AddedTokens::Trie::match(std::string_view text, size_t at, int32_t& index) const {
+size_t AddedTokens::Trie::match(std::string_view text, size_t at, int32_t& id) const {
   size_t end = 0;
   uint64_t node = 0;
   for (size_t i = at; i < text.size(); ++i) {
@@ -59,36 +61,66 @@ size_t AddedTokens::Trie::match(std::string_view text, size_t at, int32_t& index
     if (child == children.end()) break;
     node = child->second;
     if (token[node] >= 0) {
-      index = token[node];
+      id = token[node];
       end = i + 1;
     }
   }
   return end;
 }
 
-AddedTokens::AddedTokens(const Config& tokenizer, const TokenModel& model, const Normalizer* normalizer) {
+AddedToken read_added_token(const Config& entry) {
+  AddedToken token;
+  token.content = entry.string("content");
+  token.special = entry.boolean("special", false);
+  token.single_word = entry.boolean("single_word", false);
+  token.lstrip = entry.boolean("lstrip", false);
+  token.rstrip = entry.boolean("rstrip", false);
+  token.normalized = entry.boolean("normalized", !token.special);
+  return token;
+}
+
+void AddedTokens::add_all(const Config& tokenizer) {
   if (!tokenizer.has("added_tokens")) return;
+  std::vector<AddedToken> tokens;
+  std::unordered_map<int64_t, std::string> owners;
   for (const Config& entry : tokenizer.list("added_tokens")) {
-    AddedToken token;
-    token.content = entry.string("content");
+    AddedToken token = read_added_token(entry);
+    const int64_t id = entry.integer("id");
+    if (id < 0 || id > kLargestTokenId) {
+      entry.fail("expected an id from 0 to " + std::to_string(kLargestTokenId) + ", found " + std::to_string(id));
+    }
+    auto [owner, added] = owners.try_emplace(id, token.content);
+    if (!added && owner->second != token.content) {
+      entry.fail("expected an id of its own for each token, found " + std::to_string(id) + " for both \"" +
+                 owner->second + "\" and \"" + token.content + "\"");
+    }
+    tokens.push_back(std::move(token));
+  }
+  add(tokens);
+}
+
+void AddedTokens::add(const std::vector<AddedToken>& tokens) {
+  const int32_t model_size = static_cast<int32_t>(model_.size());
+  int32_t next = model_size;
+  if (!tokens_.empty() && (tokens_.rbegin()->first >= model_size || model_size == 0)) next = tokens_.rbegin()->first + 1;
+  for (const AddedToken& token : tokens) {
     if (token.content.empty()) continue;
-    int64_t id = entry.integer("id");
-    if (id < 0 || id > 100'000'000) entry.fail("expected an id from 0 to 100000000, found " + std::to_string(id));
-    // The model's own id wins, as in tokenizers.
-    token.id = model.id(token.content).value_or(static_cast<int32_t>(id));
-    token.special = entry.boolean("special", false);
-    token.single_word = entry.boolean("single_word", false);
-    token.lstrip = entry.boolean("lstrip", false);
-    token.rstrip = entry.boolean("rstrip", false);
-    token.normalized = entry.boolean("normalized", !token.special);
-    int32_t index = static_cast<int32_t>(tokens_.size());
-    std::string form = token.normalized && normalizer ? normalizer->apply(token.content) : token.content;
-    (token.normalized ? normalized_ : raw_).insert(form, index);
-    if (token.special) special_.insert(token.id);
-    by_id_[token.id] = tokens_.size();
-    by_content_[token.content] = token.id;
-    decoded_.push_back(std::move(form));
-    tokens_.push_back(std::move(token));
+    auto known = id(token.content);
+    if (known && tokens_.contains(*known) && tokens_.at(*known) == token) continue;
+    if (!known) known = model_.id(token.content);
+    const int32_t number = known ? *known : next++;
+    if (token.normalized && normalizer_ != nullptr) {
+      std::string form = normalizer_->apply(token.content);
+      if (form != token.content) normal_forms_[number] = std::move(form);
+    }
+    ids_[token.content] = number;
+    if (token.special) special_.insert(token.content);
+    tokens_[number] = token;
+  }
+  raw_ = {};
+  normalized_ = {};
+  for (const auto& [number, token] : tokens_) {
+    (token.normalized ? normalized_ : raw_).insert(token.normalized ? *decoded(number) : token.content, number);
   }
 }
 
@@ -97,21 +129,22 @@ std::vector<AddedSplit> AddedTokens::split(std::string_view text, bool normalize
   std::vector<AddedSplit> parts;
   size_t done = 0;
   for (size_t at = 0; !trie.empty() && at < text.size();) {
-    int32_t index = -1;
-    size_t end = trie.first[static_cast<unsigned char>(text[at])] ? trie.match(text, at, index) : 0;
+    int32_t id = -1;
+    size_t end = trie.first[static_cast<unsigned char>(text[at])] ? trie.match(text, at, id) : 0;
     if (end == 0) {
       ++at;
       continue;
     }
-    const AddedToken& token = tokens_[static_cast<size_t>(index)];
+    const AddedToken& token = tokens_.at(id);
     size_t begin = at;
     at = end;  // the search goes on behind a match even if the match is refused below
+    if (split_special_tokens_ && special_.contains(token.content)) continue;
     if (token.single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
     if (token.lstrip) begin = std::max(space_before(text, begin), done);
     if (token.rstrip) end = space_behind(text, end);
     if (begin < done) begin = done;
     if (begin > done) parts.push_back({done, begin, -1});
-    parts.push_back({begin, end, token.id});
+    parts.push_back({begin, end, id});
     done = end;
     at = std::max(at, end);
   }
@@ -119,19 +152,16 @@ std::vector<AddedSplit> AddedTokens::split(std::string_view text, bool normalize
   return parts;
 }
 
-const AddedToken* AddedTokens::find(int32_t id) const {
-  auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : &tokens_[found->second];
-}
-
 const std::string* AddedTokens::decoded(int32_t id) const {
-  auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : &decoded_[found->second];
+  auto found = tokens_.find(id);
+  if (found == tokens_.end()) return nullptr;
+  auto form = normal_forms_.find(id);
+  return form == normal_forms_.end() ? &found->second.content : &form->second;
 }
 
 std::optional<int32_t> AddedTokens::id(std::string_view content) const {
-  auto found = by_content_.find(std::string(content));
-  return found == by_content_.end() ? std::nullopt : std::optional(found->second);
+  auto found = ids_.find(std::string(content));
+  return found == ids_.end() ? std::nullopt : std::optional(found->second);
 }
 
 }  // namespace masbak::models

@@ -1,64 +1,11 @@
 #include "models/tokenizer/bpe.h"
 
-#include <atomic>
-#include <cstring>
-
 #include "models/tokenizer/byte_alphabet.h"
 #include "models/tokenizer/merge.h"
 #include "models/tokenizer/unicode.h"
+#include "models/tokenizer/word_cache.h"
 
 namespace masbak::models {
-namespace {
-
-// Words that this thread has met, with their ids: a table where a new word replaces the one in its slot.
-class WordCache {
- public:
-  static constexpr size_t kLongestWord = 40, kMostIds = 12, kSlots = 1 << 15;
-  struct Slot {
-    uint64_t hash = 0;
-    uint8_t length = 0, count = 0;
-    char word[kLongestWord];
-    int32_t ids[kMostIds];
-  };
-
-  void claim(uint64_t owner) {
-    if (owner_ == owner) return;
-    slots_.assign(kSlots, Slot());
-    owner_ = owner;
-  }
-  static uint64_t hash(std::string_view word, bool bytes) {
-    return std::hash<std::string_view>{}(word)*2 + (bytes ? 1 : 0);
-  }
-  Slot& slot(uint64_t hash) { return slots_[(hash >> 1) & (kSlots - 1)]; }
-  static bool holds(const Slot& slot, uint64_t hash, std::string_view word) {
-    return slot.count > 0 && slot.hash == hash && slot.length == word.size() &&
-           std::memcmp(slot.word, word.data(), word.size()) == 0;
-  }
-  static void store(Slot& slot, uint64_t hash, std::string_view word, const std::vector<int32_t>& ids) {
-    if (ids.empty() || ids.size() > kMostIds) return;
-    slot.hash = hash;
-    slot.length = static_cast<uint8_t>(word.size());
-    slot.count = static_cast<uint8_t>(ids.size());
-    std::memcpy(slot.word, word.data(), word.size());
-    std::memcpy(slot.ids, ids.data(), ids.size() * sizeof(int32_t));
-  }
-
- private:
-  uint64_t owner_ = 0;
-  std::vector<Slot> slots_;
-};
-
-uint64_t next_serial() {
-  static std::atomic<uint64_t> serial{0};
-  return ++serial;
-}
-
-std::string byte_token(int byte) {
-  static const char kDigits[] = "0123456789ABCDEF";
-  return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + ">";
-}
-
-}  // namespace
 
 void MergeTable::reserve(size_t merges) {
   shift_ = 62;
@@ -86,7 +33,7 @@ const MergeTable::Merge* MergeTable::find(int32_t left, int32_t right) const {
   return nullptr;
 }
 
-BpeModel::BpeModel(const Config& config) : serial_(next_serial()) {
+BpeModel::BpeModel(const Config& config) : owner_(WordCache::next_owner()) {
   const TokenizerJson& json = config.json();
   if (json.contains("dropout") && json["dropout"].is_number() && json["dropout"].get<double>() > 0) {
     config.unimplemented("option", "dropout");
@@ -96,35 +43,27 @@ BpeModel::BpeModel(const Config& config) : serial_(next_serial()) {
   fuse_unknown_ = config.boolean("fuse_unk", false);
   byte_fallback_ = config.boolean("byte_fallback", false);
   ignore_merges_ = config.boolean("ignore_merges", false);
-  read_vocabulary(config);
+  vocabulary_ = Vocabulary(config.child("vocab"));
   read_merges(config);
   read_bytes();
-  std::string unknown = config.string("unk_token", "");
-  if (config.has("unk_token")) unknown_ = id(unknown);
-}
-
-void BpeModel::read_vocabulary(const Config& config) {
-  Config vocabulary = config.child("vocab");
-  if (!vocabulary.json().is_object()) vocabulary.fail("expected an object of token to id, found none");
-  ids_.reserve(vocabulary.json().size());
-  for (const auto& [token, number] : vocabulary.json().items()) {
-    if (!number.is_number_unsigned() || number.get<uint64_t>() > 100'000'000) {
-      vocabulary.fail("expected an id from 0 to 100000000 for token \"" + token + "\", found " + number.dump());
-    }
-    int32_t id = number.get<int32_t>();
-    if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
-    tokens_[static_cast<size_t>(id)] = token;
-    ids_.emplace(token, id);
+  if (config.has("unk_token")) {
+    unknown_ = id(config.string("unk_token"));
+    unknown_is_missing_ = !unknown_;
   }
 }
 
 void BpeModel::read_merges(const Config& config) {
   Config list = config.child("merges");
-  if (!list.json().is_array()) list.fail("expected a list of merges, found none");
+  if (!list.json().is_array()) {
+    list.fail(std::string("expected a list of merges, found ") + list.json().type_name());
+  }
   merges_.reserve(list.json().size());
+  const bool rank_is_id = config.boolean("rank_is_id", false);
   uint32_t rank = 0;
+  size_t at = 0;
   for (const TokenizerJson& merge : list.json()) {
     std::string left, right;
+    const size_t index = at++;
     if (merge.is_string()) {  // "left right", the older notation
       const std::string& both = merge.get_ref<const std::string&>();
       if (both.starts_with("#version")) continue;
@@ -137,14 +76,20 @@ void BpeModel::read_merges(const Config& config) {
       left = merge[0].get<std::string>();
       right = merge[1].get<std::string>();
     }
-    if (left.empty() || right.size() < prefix_.size()) {
-      list.fail("expected a merge of two tokens at " + std::to_string(rank) + ", found " + merge.dump());
+    if (left.empty() || right.empty()) {
+      list.item(index).fail("expected a merge of two tokens, found " + merge.dump());
+    }
+    if (right.size() <= prefix_.size()) {
+      list.item(index).fail("expected a merge that makes a longer token, found the cycle " + merge.dump() +
+                            " that makes \"" + left + "\" again");
     }
     auto left_id = id(left), right_id = id(right), both_id = id(left + right.substr(prefix_.size()));
     if (!left_id || !right_id || !both_id) {
-      list.fail("expected tokens of the vocabulary in merge " + std::to_string(rank) + ", found " + merge.dump());
+      const std::string unknown = !left_id ? left : !right_id ? right : left + right.substr(prefix_.size());
+      list.item(index).fail("expected a merge of tokens of the vocabulary, found " + merge.dump() + " with \"" +
+                            unknown + "\", which is none");
     }
-    merges_.insert(*left_id, *right_id, rank++, *both_id);
+    merges_.insert(*left_id, *right_id, rank_is_id ? static_cast<uint32_t>(*both_id) : rank++, *both_id);
   }
 }
 
@@ -155,48 +100,36 @@ void BpeModel::read_bytes() {
     append_utf8(character, character_of_byte(static_cast<unsigned char>(byte)));
     byte_ids_[byte] = id(character).value_or(-1);
     all_bytes_ = all_bytes_ && byte_ids_[byte] >= 0;
-    fallback_ids_[byte] = id(byte_token(byte)).value_or(-1);
+    fallback_ids_[byte] = id(fallback_token(byte)).value_or(-1);
   }
   if (!ignore_merges_) return;
-  for (const auto& [token, number] : ids_) {
+  for (const auto& [token, number] : vocabulary_.ids()) {
     if (auto bytes = from_byte_alphabet(token)) ids_of_bytes_.emplace(*bytes, number);
   }
 }
 
-std::optional<int32_t> BpeModel::id(std::string_view token) const {
-  auto found = ids_.find(token);
-  return found == ids_.end() ? std::nullopt : std::optional(found->second);
-}
-
 bool BpeModel::whole_piece(std::string_view piece, bool bytes, std::vector<int32_t>& ids) const {
-  const Ids& known = bytes ? ids_of_bytes_ : ids_;
+  const Vocabulary::Ids& known = bytes ? ids_of_bytes_ : vocabulary_.ids();
   auto found = known.find(piece);
   if (found == known.end()) return false;
   ids.push_back(found->second);
   return true;
 }
 
-void BpeModel::encode(std::string_view piece, bool bytes, std::vector<int32_t>& ids) const {
-  if (piece.empty() || (ignore_merges_ && whole_piece(piece, bytes, ids))) return;
-  thread_local WordCache cache;
+void BpeModel::encode_word(std::string_view piece, bool bytes, std::vector<int32_t>& ids) const {
+  if (ignore_merges_ && whole_piece(piece, bytes, ids)) return;
   thread_local std::vector<int32_t> symbols;
   symbols.clear();
-  if (piece.size() > WordCache::kLongestWord) {
-    start_symbols(piece, bytes, symbols);
-    merge_symbols(merges_, symbols);
-  } else {
-    cache.claim(serial_);
-    uint64_t hash = WordCache::hash(piece, bytes);
-    WordCache::Slot& slot = cache.slot(hash);
-    if (WordCache::holds(slot, hash, piece)) {
-      ids.insert(ids.end(), slot.ids, slot.ids + slot.count);
-      return;
-    }
-    start_symbols(piece, bytes, symbols);
-    merge_symbols(merges_, symbols);
-    WordCache::store(slot, hash, piece, symbols);
-  }
+  start_symbols(piece, bytes, symbols);
+  merge_symbols(merges_, symbols);
   ids.insert(ids.end(), symbols.begin(), symbols.end());
+}
+
+void BpeModel::encode(std::string_view piece, bool bytes, std::vector<int32_t>& ids) const {
+  if (piece.empty()) return;
+  if (!WordCache::fits(piece)) return encode_word(piece, bytes, ids);
+  WordCache::of_thread(owner_).encode(
+      piece, bytes, ids, [&](std::string_view word, std::vector<int32_t>& out) { encode_word(word, bytes, out); });
 }
 
 void BpeModel::start_symbols(std::string_view piece, bool bytes, std::vector<int32_t>& symbols) const {
@@ -224,7 +157,14 @@ void BpeModel::start_characters(std::string_view piece, std::vector<int32_t>& sy
       if (unknown_pending) symbols.push_back(*unknown_);
       unknown_pending = false;
       symbols.push_back(*found);
-    } else if (!(byte_fallback_ && start_fallback(character, symbols)) && unknown_) {
+    } else if (!(byte_fallback_ && start_fallback(character, symbols))) {
+      if (unknown_is_missing_) {
+        base::fail_input(
+            "expected the unknown token of the tokenizer in its vocabulary, found none, but the text has \"" +
+                std::string(piece.substr(begin, at - begin)) + "\", which is no token",
+            {.field = "model.unk_token"});
+      }
+      if (!unknown_) continue;
       if (unknown_pending && !fuse_unknown_) symbols.push_back(*unknown_);
       unknown_pending = true;
     }
@@ -238,14 +178,6 @@ bool BpeModel::start_fallback(std::string_view character, std::vector<int32_t>& 
   }
   for (char c : character) symbols.push_back(fallback_ids_[static_cast<unsigned char>(c)]);
   return true;
-}
-
-std::unique_ptr<TokenModel> make_token_model(const Config& config) {
-  if (config.is_null()) config.fail("expected a tokenizer model, found none");
-  // Files written before "type" existed hold merges if and only if the model is BPE.
-  std::string type = config.string("type", config.has("merges") ? "BPE" : "");
-  if (type == "BPE") return std::make_unique<BpeModel>(config);
-  config.unimplemented("tokenizer model", type);
 }
 
 }  // namespace masbak::models

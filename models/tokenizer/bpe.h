@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <unordered_map>
 
 #include "models/tokenizer/token_model.h"
+#include "models/tokenizer/vocabulary.h"
 
 namespace masbak::models {
 
@@ -37,37 +37,30 @@ class BpeModel : public TokenModel {
   explicit BpeModel(const Config& config);
 
   void encode(std::string_view piece, bool bytes, std::vector<int32_t>& ids) const override;
-  std::optional<int32_t> id(std::string_view token) const override;
-  const std::vector<std::optional<std::string>>& tokens() const override { return tokens_; }
-  size_t size() const override { return ids_.size(); }
+  std::optional<int32_t> id(std::string_view token) const override { return vocabulary_.id(token); }
+  const std::vector<std::optional<std::string>>& tokens() const override { return vocabulary_.tokens(); }
+  size_t size() const override { return vocabulary_.size(); }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-  };
-  using Ids = std::unordered_map<std::string, int32_t, Hash, std::equal_to<>>;
-
-  void read_vocabulary(const Config& config);
   void read_merges(const Config& config);
   void read_bytes();
+  void encode_word(std::string_view piece, bool bytes, std::vector<int32_t>& ids) const;
   bool whole_piece(std::string_view piece, bool bytes, std::vector<int32_t>& ids) const;
   void start_symbols(std::string_view piece, bool bytes, std::vector<int32_t>& symbols) const;
   void start_characters(std::string_view piece, std::vector<int32_t>& symbols) const;
   bool start_fallback(std::string_view character, std::vector<int32_t>& symbols) const;
 
-  Ids ids_;
-  std::vector<std::optional<std::string>> tokens_;
+  Vocabulary vocabulary_;
   MergeTable merges_;
   std::optional<int32_t> unknown_;
   std::string prefix_, suffix_;
-  bool fuse_unknown_ = false, byte_fallback_ = false, ignore_merges_ = false;
+  bool unknown_is_missing_ = false, fuse_unknown_ = false, byte_fallback_ = false, ignore_merges_ = false;
   // For byte-level pieces: the token of each byte, -1 if there is none; and all tokens by their bytes.
   int32_t byte_ids_[256];
   bool all_bytes_ = false;
-  Ids ids_of_bytes_;           // only with ignore_merges
-  int32_t fallback_ids_[256];  // <0x00> … <0xFF>
-  uint64_t serial_;            // tells the caches of the threads whose words they hold
+  Vocabulary::Ids ids_of_bytes_;  // only with ignore_merges
+  int32_t fallback_ids_[256];     // <0x00> … <0xFF>
+  uint64_t owner_;                // of words in the threads' caches
 };
 
 }  // namespace masbak::models

@@ -32,6 +32,11 @@ char32_t character_of_byte(unsigned char byte) { return alphabet().character[byt
 
 int byte_of_character(char32_t point) { return point < 512 ? alphabet().byte[point] : -1; }
 
+std::string fallback_token(int byte) {
+  static const char kDigits[] = "0123456789ABCDEF";
+  return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + ">";
+}
+
 std::string to_byte_alphabet(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size() * 2);

@@ -16,4 +16,7 @@ std::string to_byte_alphabet(std::string_view bytes);
 // Nothing if a character of `text` stands for no byte.
 std::optional<std::string> from_byte_alphabet(std::string_view text);
 
+// The token that stands for one byte where a vocabulary falls back to bytes: <0x00> … <0xFF>.
+std::string fallback_token(int byte);
+
 }  // namespace masbak::models

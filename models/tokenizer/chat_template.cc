@@ -92,7 +92,7 @@ ChatTemplate ChatTemplate::load(const std::filesystem::path& folder) {
                       {.file = folder.string()});
   }
   base::Json special = base::Json::object();
-  for (const auto& [name, content] : read_special_names(folder).tokens) special[name] = content;
+  for (const auto& [name, token] : read_special_names(folder).tokens) special[name] = token.content;
   try {
     return compile(source, special);
   } catch (const base::Error& error) {

@@ -57,6 +57,8 @@ std::vector<Config> Config::list(const std::string& key) const {
   return items;
 }
 
+Config Config::item(size_t index) const { return {(*json_)[index], file_, path_ + "[" + std::to_string(index) + "]"}; }
+
 void Config::fail(const std::string& message) const { base::fail_input(message, where()); }
 
 void Config::unimplemented(const std::string& kind, const std::string& name) const {

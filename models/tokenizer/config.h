@@ -32,6 +32,7 @@ class Config {
   int64_t integer(const std::string& key) const;
   Config child(const std::string& key) const;  // a null one if missing
   std::vector<Config> list(const std::string& key) const;
+  Config item(size_t index) const;  // of a list, which must be that long
 
   [[noreturn]] void fail(const std::string& message) const;
   // "KIND NAME is not implemented", for a feature that would change the ids.

@@ -1,5 +1,9 @@
 #include "models/tokenizer/decoder.h"
 
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
 #include "models/tokenizer/byte_alphabet.h"
 #include "models/tokenizer/normalizer.h"
 #include "models/tokenizer/unicode.h"
@@ -94,6 +98,74 @@ class MetaspaceDecoder : public Decoder {
   bool prepends_;
 };
 
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  if (from.empty() || text.find(from) == std::string::npos) return;
+  std::string out;
+  size_t at = 0;
+  for (size_t found; (found = text.find(from, at)) != std::string::npos; at = found + from.size()) {
+    out.append(text, at, found - at).append(to);
+  }
+  text = out.append(text, at, text.size() - at);
+}
+
+class WordPieceDecoder : public Decoder {
+ public:
+  explicit WordPieceDecoder(const Config& config)
+      : prefix_(config.string("prefix")), cleanup_(config.boolean("cleanup", true)) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0 && token.starts_with(prefix_)) {
+        token.erase(0, prefix_.size());
+      } else if (i > 0) {
+        token.insert(0, " ");
+      }
+      if (cleanup_) clean_up_word(token);
+    }
+  }
+
+ private:
+  std::string prefix_;
+  bool cleanup_;
+};
+
+// The end of each word is marked, and becomes a space but for the last.
+class BpeDecoder : public Decoder {
+ public:
+  explicit BpeDecoder(const Config& config) : suffix_(config.string("suffix")) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      replace_all(tokens[i], suffix_, i + 1 == tokens.size() ? "" : " ");
+    }
+  }
+
+ private:
+  std::string suffix_;
+};
+
+// Connectionist temporal classification: repeats are one, and the padding is nothing.
+class CtcDecoder : public Decoder {
+ public:
+  explicit CtcDecoder(const Config& config)
+      : padding_(config.string("pad_token")),
+        delimiter_(config.string("word_delimiter_token")),
+        cleanup_(config.boolean("cleanup", true)) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+    for (std::string& token : tokens) {
+      replace_all(token, padding_, "");
+      if (!cleanup_) continue;
+      clean_up_word(token);
+      replace_all(token, delimiter_, " ");
+    }
+    std::erase(tokens, "");
+  }
+
+ private:
+  std::string padding_, delimiter_;
+  bool cleanup_;
+};
+
 class FuseDecoder : public Decoder {
  public:
   void apply(std::vector<std::string>& tokens) const override { tokens.assign(1, join(tokens)); }
@@ -115,7 +187,9 @@ class StripDecoder : public Decoder {
  public:
   explicit StripDecoder(const Config& config)
       : content_(config.string("content")), start_(config.integer("start")), stop_(config.integer("stop")) {
-    if (content_.empty()) config.fail("expected one character as content, found none");
+    if (content_.empty() || start_ < 0 || stop_ < 0) {
+      config.fail("expected one character as content, and start and stop of 0 or more");
+    }
   }
   void apply(std::vector<std::string>& tokens) const override {
     for (std::string& token : tokens) {
@@ -144,10 +218,27 @@ class SequenceDecoder : public Decoder {
 
 }  // namespace
 
+void clean_up_word(std::string& text) {
+  static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kRules) replace_all(text, from, to);
+}
+
+void clean_up_text(std::string& text) {
+  static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+      {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kRules) replace_all(text, from, to);
+}
+
 std::unique_ptr<Decoder> make_decoder(const Config& config) {
   std::string type = config.type();
   if (type == "ByteLevel") return std::make_unique<ByteLevelDecoder>();
   if (type == "ByteFallback") return std::make_unique<ByteFallbackDecoder>();
+  if (type == "WordPiece") return std::make_unique<WordPieceDecoder>(config);
+  if (type == "BPEDecoder") return std::make_unique<BpeDecoder>(config);
+  if (type == "CTC") return std::make_unique<CtcDecoder>(config);
   if (type == "Metaspace") return std::make_unique<MetaspaceDecoder>(config);
   if (type == "Fuse") return std::make_unique<FuseDecoder>();
   if (type == "Replace") return std::make_unique<ReplaceDecoder>(config);

@@ -1,59 +1,106 @@
 #include "models/tokenizer/post_processor.h"
 
+#include <algorithm>
+
+#include "models/tokenizer/vocabulary.h"
+
 namespace masbak::models {
 namespace {
 
-std::vector<int32_t> special_ids(const Config& config, const std::string& name) {
+using Row = std::vector<int32_t>;
+
+int32_t read_id(const Config& id) {
+  if (!id.json().is_number_integer() || id.json() < 0 || id.json() > kLargestTokenId) {
+    id.fail("expected the id of a token, found " + id.json().dump());
+  }
+  return id.json().get<int32_t>();
+}
+
+Row special_ids(const Config& config, const std::string& name) {
   Config special = config.child("special_tokens").child(name);
   if (special.is_null()) config.fail("expected the ids of \"" + name + "\" in special_tokens, found none");
-  std::vector<int32_t> ids;
-  for (const Config& id : special.list("ids")) {
-    if (!id.json().is_number_integer()) id.fail("expected an id, found " + id.json().dump());
-    ids.push_back(id.json().get<int32_t>());
-  }
+  Row ids;
+  for (const Config& id : special.list("ids")) ids.push_back(read_id(id));
   return ids;
 }
 
-PostProcessor read_template(const Config& config) {
-  PostProcessor result;
-  bool behind = false;
-  for (const Config& piece : config.list("single")) {
+// The template for one text, or the one for two if an earlier template has already made two parts of it: this is
+// how tokenizers runs templates one after the other.
+std::vector<Row> apply_template(const Config& config, const std::vector<Row>& parts, bool add_special_tokens) {
+  if (parts.empty() || parts.size() > 2) config.unimplemented("post-processor", "a template behind another of many parts");
+  std::vector<Row> result;
+  for (const Config& piece : config.list(parts.size() == 1 ? "single" : "pair")) {
     if (piece.has("Sequence")) {
-      if (behind || piece.child("Sequence").string("id", "A") != "A") {
-        piece.fail("expected the one sequence A in a template for a single text");
-      }
-      behind = true;
-      continue;
+      const size_t index = piece.child("Sequence").string("id", "A") == "A" ? 0 : 1;
+      if (index >= parts.size()) piece.fail("expected the one sequence A in a template for a single text");
+      result.push_back(parts[index]);
+    } else {
+      Row ids = special_ids(config, piece.child("SpecialToken").string("id"));
+      if (add_special_tokens) result.push_back(std::move(ids));
     }
-    auto ids = special_ids(config, piece.child("SpecialToken").string("id"));
-    auto& side = behind ? result.after : result.before;
-    side.insert(side.end(), ids.begin(), ids.end());
   }
   return result;
 }
 
 int32_t pair_id(const Config& config, const std::string& key) {
   std::vector<Config> pair = config.list(key);
-  if (pair.size() != 2 || !pair[1].json().is_number_integer()) config.fail("expected " + key + " as [token, id]");
-  return pair[1].json().get<int32_t>();
+  if (pair.size() != 2) config.fail("expected " + key + " as [token, id]");
+  return read_id(pair[1]);
+}
+
+// [CLS] text [SEP]; of further parts, RoBERTa opens each with [SEP], too.
+std::vector<Row> apply_bert(const Config& config, std::vector<Row> parts, bool roberta) {
+  const int32_t start = pair_id(config, "cls"), end = pair_id(config, "sep");
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i == 0 || roberta) parts[i].insert(parts[i].begin(), i == 0 ? start : end);
+    parts[i].push_back(end);
+  }
+  return parts;
+}
+
+Row joined(const std::vector<Row>& parts) {
+  Row all;
+  for (const Row& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
 }
 
 }  // namespace
 
-PostProcessor read_post_processor(const Config& config) {
-  if (config.is_null()) return {};
-  std::string type = config.type();
-  if (type == "ByteLevel") return {};  // moves offsets only
-  if (type == "TemplateProcessing") return read_template(config);
+PostProcessor::PostProcessor(const Config& config) : PostProcessor() {
+  if (config.is_null()) return;
+  with_special_ = joined(run(config, {{kText}}, true));
+  plain_ = joined(run(config, {{kText}}, false));
+}
+
+std::vector<Row> PostProcessor::run(const Config& config, std::vector<Row> parts, bool add_special_tokens) const {
+  const std::string type = config.type();
+  if (type == "ByteLevel") return parts;  // moves offsets only
+  if (type == "TemplateProcessing") return apply_template(config, parts, add_special_tokens);
   if (type == "RobertaProcessing" || type == "BertProcessing") {
-    return {{pair_id(config, "cls")}, {pair_id(config, "sep")}};
+    auto marked = apply_bert(config, parts, type == "RobertaProcessing");
+    return add_special_tokens ? marked : parts;
   }
   if (type != "Sequence") config.unimplemented("post-processor", type);
-  PostProcessor all;
-  for (const Config& part : config.list("processors")) {
-    PostProcessor one = read_post_processor(part);
-    all.before.insert(all.before.begin(), one.before.begin(), one.before.end());
-    all.after.insert(all.after.end(), one.after.begin(), one.after.end());
+  for (const Config& part : config.list("processors")) parts = run(part, std::move(parts), add_special_tokens);
+  return parts;
+}
+
+std::vector<int32_t> PostProcessor::apply(std::vector<int32_t> ids, bool add_special_tokens) const {
+  const Row& row = add_special_tokens ? with_special_ : plain_;
+  if (row.size() == 1 && row[0] == kText) return ids;
+  if (std::count(row.begin(), row.end(), kText) == 1) {
+    const auto text = std::find(row.begin(), row.end(), kText);
+    ids.insert(ids.begin(), row.begin(), text);
+    ids.insert(ids.end(), text + 1, row.end());
+    return ids;
+  }
+  std::vector<int32_t> all;
+  for (int32_t id : row) {
+    if (id == kText) {
+      all.insert(all.end(), ids.begin(), ids.end());
+    } else {
+      all.push_back(id);
+    }
   }
   return all;
 }

@@ -1,140 +1,16 @@
 #include "models/tokenizer/pre_tokenizer.h"
 
-#include <functional>
 #include <optional>
 
 #include "models/tokenizer/byte_alphabet.h"
+#include "models/tokenizer/piece_split.h"
 #include "models/tokenizer/regex.h"
+#include "models/tokenizer/scripts.h"
 #include "models/tokenizer/unicode.h"
+#include "models/tokenizer/unicode_properties.h"
 
 namespace masbak::models {
 namespace {
-
-enum class Behaviour { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
-
-Behaviour read_behaviour(const Config& config, const std::string& fallback = "") {
-  std::string name = fallback.empty() ? config.string("behavior") : config.string("behavior", fallback);
-  if (name == "Removed") return Behaviour::kRemoved;
-  if (name == "Isolated") return Behaviour::kIsolated;
-  if (name == "MergedWithPrevious") return Behaviour::kMergedWithPrevious;
-  if (name == "MergedWithNext") return Behaviour::kMergedWithNext;
-  if (name == "Contiguous") return Behaviour::kContiguous;
-  config.fail(
-      "expected a split behaviour (Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous), found \"" +
-      name + "\"");
-}
-
-// A part of one piece: what a pattern matched, or what lies between two matches.
-struct Part {
-  size_t begin, end;
-  bool match;
-};
-using FindParts = std::function<void(std::string_view piece, std::vector<Part>& parts)>;
-
-// Joins parts as the behaviour asks; the rules are those of `NormalizedString::split` in tokenizers.
-void join_parts(std::vector<Part>& parts, Behaviour behaviour) {
-  std::vector<Part> joined;
-  bool previous = false;
-  if (behaviour == Behaviour::kMergedWithNext) {
-    for (size_t i = parts.size(); i-- > 0;) {
-      if (parts[i].match && !previous && !joined.empty()) {
-        joined.back().begin = parts[i].begin;
-      } else {
-        joined.push_back(parts[i]);
-      }
-      previous = parts[i].match;
-    }
-    parts.assign(joined.rbegin(), joined.rend());
-    return;
-  }
-  for (const Part& part : parts) {
-    bool join = behaviour == Behaviour::kContiguous ? part.match == previous : part.match && !previous;
-    if (join && !joined.empty()) {
-      joined.back().end = part.end;
-    } else {
-      joined.push_back(part);
-    }
-    previous = part.match;
-  }
-  parts = std::move(joined);
-}
-
-void split(Pieces& pieces, const FindParts& find, Behaviour behaviour, bool invert = false) {
-  std::vector<Pieces::Range> ranges;
-  ranges.reserve(pieces.ranges.size() + pieces.text.size() / 4);
-  std::vector<Part> parts;
-  for (const Pieces::Range& range : pieces.ranges) {
-    parts.clear();
-    find(pieces.view(range), parts);
-    if (invert) {
-      for (Part& part : parts) part.match = !part.match;
-    }
-    if (behaviour != Behaviour::kIsolated && behaviour != Behaviour::kRemoved) join_parts(parts, behaviour);
-    for (const Part& part : parts) {
-      if (part.begin == part.end || (part.match && behaviour == Behaviour::kRemoved)) continue;
-      ranges.push_back({range.begin + part.begin, range.begin + part.end, range.at_start && part.begin == 0});
-    }
-  }
-  pieces.ranges = std::move(ranges);
-}
-
-// Replaces each piece by what `rewrite` makes of it.
-void rewrite_pieces(Pieces& pieces, const std::function<void(std::string_view, bool at_start, std::string&)>& rewrite) {
-  std::string text;
-  text.reserve(pieces.text.size() * 2);
-  for (Pieces::Range& range : pieces.ranges) {
-    size_t begin = text.size();
-    rewrite(pieces.view(range), range.at_start, text);
-    range = {begin, text.size(), range.at_start};
-  }
-  pieces.text = std::move(text);
-}
-
-void find_regex(const Regex& regex, std::string_view piece, std::vector<Part>& parts) {
-  size_t from = 0, last = 0;
-  while (from <= piece.size()) {
-    auto match = regex.find(piece, from);
-    if (!match) break;
-    auto [begin, end] = *match;
-    if (begin == end) {  // an empty match cuts nothing: go on behind the next character
-      if (begin > last) parts.push_back({last, begin, false});
-      last = begin;
-      if (begin >= piece.size()) break;
-      from = begin;
-      next_code_point(piece, from);
-      continue;
-    }
-    if (begin > last) parts.push_back({last, begin, false});
-    parts.push_back({begin, end, true});
-    from = last = end;
-  }
-  if (last < piece.size()) parts.push_back({last, piece.size(), false});
-}
-
-void find_literal(const std::string& literal, std::string_view piece, std::vector<Part>& parts) {
-  size_t last = 0;
-  while (!literal.empty()) {
-    size_t begin = piece.find(literal, last);
-    if (begin == std::string_view::npos) break;
-    if (begin > last) parts.push_back({last, begin, false});
-    last = begin + literal.size();
-    parts.push_back({begin, last, true});
-  }
-  if (last < piece.size()) parts.push_back({last, piece.size(), false});
-}
-
-template <typename Predicate>
-void find_characters(Predicate is_match, std::string_view piece, std::vector<Part>& parts) {
-  size_t last = 0;
-  for (size_t at = 0; at < piece.size();) {
-    size_t begin = at;
-    if (!is_match(next_code_point(piece, at))) continue;
-    if (begin > last) parts.push_back({last, begin, false});
-    parts.push_back({begin, at, true});
-    last = at;
-  }
-  if (last < piece.size()) parts.push_back({last, piece.size(), false});
-}
 
 class SplitPreTokenizer : public PreTokenizer {
  public:
@@ -142,7 +18,7 @@ class SplitPreTokenizer : public PreTokenizer {
       : behaviour_(read_behaviour(config)), invert_(config.boolean("invert", false)) {
     ConfigPattern pattern = read_pattern(config);
     if (pattern.is_regex) {
-      regex_.emplace(pattern.text, config.where().field + ".pattern");
+      regex_.emplace(pattern.text, config.child("pattern").where());
     } else {
       literal_ = pattern.text;
     }
@@ -199,7 +75,9 @@ class DigitsPreTokenizer : public PreTokenizer {
  public:
   explicit DigitsPreTokenizer(bool individual) : individual_(individual) {}
   void apply(Pieces& pieces) const override {
-    auto find = [](std::string_view piece, std::vector<Part>& parts) { find_characters(is_number, piece, parts); };
+    auto find = [](std::string_view piece, std::vector<Part>& parts) {
+      find_characters([](char32_t point) { return is_in(CharacterSet::kNumeric, point); }, piece, parts);
+    };
     split(pieces, find, individual_ ? Behaviour::kIsolated : Behaviour::kContiguous);
   }
 
@@ -207,13 +85,18 @@ class DigitsPreTokenizer : public PreTokenizer {
   bool individual_;
 };
 
+void find_punctuation(std::string_view piece, std::vector<Part>& parts) {
+  find_characters([](char32_t point) { return is_in(CharacterSet::kPunctuation, point); }, piece, parts);
+}
+
+void find_white_space(std::string_view piece, std::vector<Part>& parts) {
+  find_characters(is_white_space, piece, parts);
+}
+
 class PunctuationPreTokenizer : public PreTokenizer {
  public:
   explicit PunctuationPreTokenizer(Behaviour behaviour) : behaviour_(behaviour) {}
-  void apply(Pieces& pieces) const override {
-    auto find = [](std::string_view piece, std::vector<Part>& parts) { find_characters(is_punctuation, piece, parts); };
-    split(pieces, find, behaviour_);
-  }
+  void apply(Pieces& pieces) const override { split(pieces, find_punctuation, behaviour_); }
 
  private:
   Behaviour behaviour_;
@@ -221,10 +104,7 @@ class PunctuationPreTokenizer : public PreTokenizer {
 
 class WhitespaceSplitPreTokenizer : public PreTokenizer {
  public:
-  void apply(Pieces& pieces) const override {
-    auto find = [](std::string_view piece, std::vector<Part>& parts) { find_characters(is_white_space, piece, parts); };
-    split(pieces, find, Behaviour::kRemoved);
-  }
+  void apply(Pieces& pieces) const override { split(pieces, find_white_space, Behaviour::kRemoved); }
 };
 
 // Runs of word characters and runs of other visible characters (\w+|[^\w\s]+).
@@ -236,7 +116,7 @@ class WhitespacePreTokenizer : public PreTokenizer {
       for (size_t at = 0; at < piece.size();) {
         size_t begin = at;
         char32_t point = next_code_point(piece, at);
-        int now = is_word(point) ? 1 : is_white_space(point) ? 0 : 2;
+        int now = is_in(CharacterSet::kWord, point) ? 1 : is_white_space(point) ? 0 : 2;
         if (now == kind) {
           parts.back().end = at;
         } else {
@@ -284,6 +164,74 @@ class MetaspacePreTokenizer : public PreTokenizer {
   bool always_ = false, first_ = false;
 };
 
+class BertPreTokenizer : public PreTokenizer {
+ public:
+  void apply(Pieces& pieces) const override {
+    split(pieces, find_white_space, Behaviour::kRemoved);
+    split(pieces, find_punctuation, Behaviour::kIsolated);
+  }
+};
+
+class CharDelimiterSplit : public PreTokenizer {
+ public:
+  explicit CharDelimiterSplit(const Config& config) : delimiter_(config.string("delimiter")) {
+    if (count_code_points(delimiter_) != 1) config.fail("expected one character as delimiter, found another text");
+  }
+  void apply(Pieces& pieces) const override {
+    auto find = [this](std::string_view piece, std::vector<Part>& parts) { find_literal(delimiter_, piece, parts); };
+    split(pieces, find, Behaviour::kRemoved);
+  }
+
+ private:
+  std::string delimiter_;
+};
+
+class FixedLengthPreTokenizer : public PreTokenizer {
+ public:
+  explicit FixedLengthPreTokenizer(const Config& config)
+      : length_(config.has("length") ? config.integer("length") : 5) {
+    if (length_ < 1) config.fail("expected a length of 1 or more, found " + std::to_string(length_));
+  }
+  void apply(Pieces& pieces) const override {
+    auto find = [this](std::string_view piece, std::vector<Part>& parts) {
+      for (size_t at = 0; at < piece.size();) {
+        const size_t begin = at;
+        for (int64_t i = 0; i < length_ && at < piece.size(); ++i) next_code_point(piece, at);
+        parts.push_back({begin, at, true});
+      }
+    };
+    split(pieces, find, Behaviour::kIsolated);
+  }
+
+ private:
+  int64_t length_;
+};
+
+// Cuts where the script changes. Kana count as Han, and a space belongs to any script.
+class UnicodeScriptsPreTokenizer : public PreTokenizer {
+ public:
+  void apply(Pieces& pieces) const override {
+    auto find = [](std::string_view piece, std::vector<Part>& parts) {
+      int last = kNoScript;
+      size_t begin = 0;
+      bool cut = false;
+      for (size_t at = 0; at < piece.size();) {
+        const size_t here = at;
+        const int script = script_of(next_code_point(piece, at));
+        if (script == kAnyScript) continue;
+        if (script != last) {
+          if (cut) parts.push_back({begin, here, true});
+          cut = true;
+          begin = here;
+        }
+        last = script;
+      }
+      if (cut) parts.push_back({begin, piece.size(), true});
+    };
+    split(pieces, find, Behaviour::kIsolated);
+  }
+};
+
 class SequencePreTokenizer : public PreTokenizer {
  public:
   SequencePreTokenizer(const Config& config, bool last) {
@@ -310,6 +258,10 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Config& config, bool last
   if (type == "Punctuation") return std::make_unique<PunctuationPreTokenizer>(read_behaviour(config, "Isolated"));
   if (type == "Whitespace") return std::make_unique<WhitespacePreTokenizer>();
   if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplitPreTokenizer>();
+  if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
+  if (type == "CharDelimiterSplit") return std::make_unique<CharDelimiterSplit>(config);
+  if (type == "FixedLength") return std::make_unique<FixedLengthPreTokenizer>(config);
+  if (type == "UnicodeScripts") return std::make_unique<UnicodeScriptsPreTokenizer>();
   if (type == "Sequence") return std::make_unique<SequencePreTokenizer>(config, last);
   config.unimplemented("pre-tokenizer", type);
 }

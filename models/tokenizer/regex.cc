@@ -3,20 +3,55 @@
 
 #include <pcre2.h>
 
-#include "base/error.h"
+#include <map>
+#include <mutex>
+
+#include "models/tokenizer/unicode.h"
+#include "models/tokenizer/unicode_properties.h"
 
 namespace masbak::models {
 namespace {
 
 constexpr std::string_view kSpaces =
     R"(\x09-\x0D\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
+constexpr std::string_view kHexDigits = "0-9A-Fa-f";
 constexpr std::string_view kWord = R"(\p{L}\p{M}\p{Nd}\p{Pc})";
+
+// \p{Greek} alone would be Script_Extensions in PCRE2.
+bool is_script(std::string_view name) {
+  const std::string pattern = "\\p{sc:" + std::string(name) + "}";
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &error, &offset, nullptr);
+  pcre2_code_free(code);
+  return code != nullptr;
+}
+
+void translate_property(std::string_view text, size_t& at, std::string& out) {
+  const size_t close = text.find('}', at);
+  if (at + 2 >= text.size() || text[at + 2] != '{' || close == std::string_view::npos) {
+    out.append(text.substr(at, 2));
+    at += 2;
+    return;
+  }
+  std::string_view name = text.substr(at + 3, close - at - 3);
+  out.append(text.substr(at, 3));
+  if (name.starts_with('^')) {
+    out += '^';
+    name.remove_prefix(1);
+  }
+  out.append(name.size() > 2 && is_script(name) ? "sc:" : "").append(name).append("}");
+  at = close + 1;
+}
 
 // Reads one escape at text[at] == '\\' and appends its translation.
 void translate_escape(std::string_view text, size_t& at, bool in_class, std::string& out) {
   char kind = at + 1 < text.size() ? text[at + 1] : '\0';
-  std::string_view set = kind == 's' || kind == 'S' ? kSpaces : kind == 'w' || kind == 'W' ? kWord : "";
-  bool negated = kind == 'S' || kind == 'W';
+  if (kind == 'p' || kind == 'P') return translate_property(text, at, out);
+  const char lower = static_cast<char>(kind | 0x20);
+  std::string_view set = lower == 's' ? kSpaces : lower == 'w' ? kWord : lower == 'h' ? kHexDigits : "";
+  bool negated = kind >= 'A' && kind <= 'Z';
   if (set.empty() || (negated && in_class)) {
     out.append(text.substr(at, 2));
   } else if (in_class) {
@@ -133,7 +168,17 @@ std::string pcre2_words(int error) {
 
 }  // namespace
 
-Regex::Regex(std::string_view oniguruma, const std::string& field) {
+Regex::Regex(std::string_view oniguruma, const base::Where& where) : fast_(ClassPattern::compile(oniguruma)) {
+  if (!fast_) compile(oniguruma, where);
+}
+
+Regex Regex::in_pcre2(std::string_view oniguruma) {
+  Regex regex;
+  regex.compile(oniguruma, {});
+  return regex;
+}
+
+void Regex::compile(std::string_view oniguruma, const base::Where& where) {
   auto compiled = std::make_shared<Code>();
   std::string pattern = pcre2_dialect(oniguruma);
   int error = 0;
@@ -143,13 +188,61 @@ Regex::Regex(std::string_view oniguruma, const std::string& field) {
   if (compiled->code == nullptr) {
     base::fail_input("expected a regular expression, found \"" + std::string(oniguruma) + "\": " + pcre2_words(error) +
                          " at character " + std::to_string(offset) + "; correct the pattern",
-                     {.field = field});
+                     where);
   }
   compiled->jit = pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE) == 0;
   code_ = std::move(compiled);
 }
 
+std::string_view Regex::readable(std::string_view text, std::string& buffer) const {
+  if (fast_) return text;
+  bool copied = false;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    const char32_t point = next_code_point(text, at);
+    if (point < 0x80 || !is_in(CharacterSet::kUnknownToPcre2, point)) continue;
+    if (!copied) buffer = text;
+    copied = true;
+    std::string proxy;
+    append_utf8(proxy, pattern_proxy(point));
+    buffer.replace(begin, at - begin, proxy);
+  }
+  return copied ? std::string_view(buffer) : text;
+}
+
+std::optional<std::vector<CodeRange>> script_ranges(std::string_view name) {
+  static std::mutex mutex;
+  static std::map<std::string, std::vector<CodeRange>, std::less<>> known;
+  std::lock_guard lock(mutex);
+  if (auto found = known.find(name); found != known.end()) return found->second;
+  if (!is_script(name)) return std::nullopt;
+  std::string text;
+  std::vector<char32_t> points;
+  for (char32_t point = 0; point < kTabledPoints; ++point) {
+    if (point >= 0xD800 && point <= 0xDFFF) continue;
+    append_utf8(text, pattern_proxy(point));
+    points.push_back(point);
+  }
+  const Regex script = Regex::in_pcre2("\\p{" + std::string(name) + "}");
+  std::vector<CodeRange> ranges;
+  size_t index = 0, counted = 0;
+  for (size_t at = 0; auto match = script.find(text, at); at = match->second) {
+    while (counted < match->first) {
+      next_code_point(text, counted);
+      ++index;
+    }
+    const char32_t point = points[index];
+    if (!ranges.empty() && ranges.back().last + 1 == point) {
+      ranges.back().last = point;
+    } else {
+      ranges.push_back({point, point});
+    }
+  }
+  return known.emplace(name, std::move(ranges)).first->second;
+}
+
 std::optional<std::pair<size_t, size_t>> Regex::find(std::string_view subject, size_t from) const {
+  if (fast_) return fast_->find(subject, from);
   thread_local Scratch scratch;
   auto data = reinterpret_cast<PCRE2_SPTR>(subject.data());
   int found =

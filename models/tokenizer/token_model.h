@@ -24,7 +24,7 @@ class TokenModel {
   virtual size_t size() const = 0;  // number of tokens
 };
 
-// UNIMPLEMENTED, by name, for what there is not here (Unigram, WordPiece, …).
+// UNIMPLEMENTED, by name, for what there is not here.
 std::unique_ptr<TokenModel> make_token_model(const Config& config);
 
 }  // namespace masbak::models

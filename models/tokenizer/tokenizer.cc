@@ -1,37 +1,22 @@
 #include "models/tokenizer/tokenizer.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+#include <functional>
 
-#include "base/document.h"
 #include "base/error.h"
 #include "models/tokenizer/added_tokens.h"
 #include "models/tokenizer/config.h"
 #include "models/tokenizer/decoder.h"
 #include "models/tokenizer/normalizer.h"
+#include "models/tokenizer/parallel.h"
 #include "models/tokenizer/post_processor.h"
 #include "models/tokenizer/pre_tokenizer.h"
 #include "models/tokenizer/special_names.h"
 #include "models/tokenizer/token_model.h"
+#include "models/tokenizer/tokenizer_files.h"
 #include "models/tokenizer/unicode.h"
 
 namespace masbak::models {
-namespace {
-
-TokenizerJson parse_tokenizer_file(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) base::fail_errno("opening the tokenizer", file.string());
-  std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  try {
-    return TokenizerJson::parse(text);
-  } catch (const nlohmann::json::exception&) {
-    base::parse_json(text, file.string());  // the slower reader, which says where
-    throw;
-  }
-}
-
-}  // namespace
 
 struct Tokenizer::State {
   std::unique_ptr<Normalizer> normalizer;
@@ -44,6 +29,7 @@ struct Tokenizer::State {
   std::optional<int32_t> bos, pad;
   std::vector<int32_t> eos;
   size_t size = 0;
+  bool clean_up = false;  // transformers' clean_up_tokenization_spaces
 
   std::optional<int32_t> id(std::string_view token) const {
     auto found = added->id(token);
@@ -81,26 +67,51 @@ struct Tokenizer::State {
   }
 };
 
-Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
-  std::filesystem::path file = folder / "tokenizer.json";
-  if (!std::filesystem::exists(file)) {
-    throw base::Error(base::Code::kNotFound,
-                      "expected tokenizer.json in the model folder, found none; give a folder of Hugging Face's format",
-                      {.file = file.string()});
-  }
-  TokenizerJson json = parse_tokenizer_file(file);
-  Config config(json, file.string());
-  if (!json.is_object()) config.fail("expected an object, found another value");
+namespace {
+
+// BOS and EOS as tokenizer_config asks for them: where there is no tokenizer.json to say it.
+TokenizerJson marks_template(const SpecialNames& names, const std::function<std::optional<int32_t>(std::string)>& id) {
+  TokenizerJson single = TokenizerJson::array(), special = TokenizerJson::object();
+  auto mark = [&](bool wanted, const char* name) {
+    const std::string token = names.get(name);
+    const auto number = wanted && !token.empty() ? id(token) : std::nullopt;
+    if (!number) return;
+    single.push_back({{"SpecialToken", {{"id", token}}}});
+    special[token] = {{"ids", TokenizerJson::array({*number})}};
+  };
+  mark(names.add_bos_token, "bos_token");
+  single.push_back({{"Sequence", {{"id", "A"}}}});
+  mark(names.add_eos_token, "eos_token");
+  return {{"type", "TemplateProcessing"}, {"single", std::move(single)}, {"special_tokens", std::move(special)}};
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::load(const std::filesystem::path& folder) { return from_document(read_tokenizer_document(folder)); }
+
+Tokenizer Tokenizer::from_document(TokenizerDocument document) {
+  Config config(document.json, document.file.string());
+  if (!document.json.is_object()) config.fail("expected an object, found another value");
   auto state = std::make_shared<State>();
+  state->names = std::move(document.names);
   if (config.has("normalizer")) state->normalizer = make_normalizer(config.child("normalizer"));
   if (config.has("pre_tokenizer")) state->pre_tokenizer = make_pre_tokenizer(config.child("pre_tokenizer"));
   state->model = make_token_model(config.child("model"));
-  state->added = std::make_unique<AddedTokens>(config, *state->model, state->normalizer.get());
+  state->added = std::make_unique<AddedTokens>(*state->model, state->normalizer.get());
+  state->added->add_all(config);
+  state->added->add(tokens_to_add(state->names, *state->added));
+  state->added->split_special_tokens(state->names.split_special_tokens);
   if (config.has("decoder")) state->decoder = make_decoder(config.child("decoder"));
-  state->post = read_post_processor(config.child("post_processor"));
-  state->names = read_special_names(folder);
+  if (document.file.extension() == ".json") {
+    state->post = PostProcessor(config.child("post_processor"));
+  } else {
+    const TokenizerJson marks = marks_template(state->names, [&](const std::string& token) { return state->id(token); });
+    state->post = PostProcessor(Config(marks, document.file.string(), "post_processor"));
+  }
+  const bool merges = config.child("model").has("merges");
+  state->clean_up = state->names.clean_up_tokenization_spaces && !merges;
   state->size = state->model->size();
-  for (const AddedToken& token : state->added->tokens()) state->size += !state->model->id(token.content);
+  for (const auto& [id, token] : state->added->tokens()) state->size += !state->model->id(token.content);
   state->name_special_tokens();
   return Tokenizer(std::move(state));
 }
@@ -111,7 +122,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
                      "; convert the text to UTF-8");
   }
   std::vector<int32_t> ids;
-  if (add_special_tokens) ids = state_->post.before;
+  ids.reserve(text.size() / 4 + 8);
   for (const AddedSplit& raw : state_->added->split(text, false)) {
     if (raw.id >= 0) {
       ids.push_back(raw.id);
@@ -133,8 +144,14 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
       }
     }
   }
-  if (add_special_tokens) ids.insert(ids.end(), state_->post.after.begin(), state_->post.after.end());
-  return ids;
+  return state_->post.apply(std::move(ids), add_special_tokens);
+}
+
+std::vector<std::vector<int32_t>> Tokenizer::encode_batch(const std::vector<std::string_view>& texts,
+                                                          bool add_special_tokens, int threads) const {
+  std::vector<std::vector<int32_t>> all(texts.size());
+  parallel_for(texts.size(), threads, [&](size_t i) { all[i] = encode(texts[i], add_special_tokens); });
+  return all;
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const {
@@ -147,7 +164,7 @@ std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special
                                                      " tokens), found " + std::to_string(id) +
                                                      "; decode with the tokenizer that made them");
     }
-    if (!skip_special_tokens || !state_->added->is_special(id)) tokens.push_back(*token);
+    if (!skip_special_tokens || !state_->added->is_special(*token)) tokens.push_back(*token);
   }
   if (state_->decoder) state_->decoder->apply(tokens);
   std::string text;
@@ -155,6 +172,7 @@ std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special
     if (i > 0 && !state_->decoder) text += ' ';
     text += tokens[i];
   }
+  if (state_->clean_up) clean_up_text(text);
   return text;
 }
 

@@ -11,17 +11,26 @@
 
 namespace masbak::models {
 
+struct TokenizerDocument;
+
 class Tokenizer {
  public:
-  // From a model folder: tokenizer.json, and tokenizer_config.json / special_tokens_map.json /
-  // generation_config.json for the named special tokens. A feature of tokenizer.json that is not
-  // implemented is UNIMPLEMENTED with its name, never ignored.
+  // From a model folder: tokenizer.json (or SentencePiece's tokenizer.model, or a tiktoken file), and
+  // tokenizer_config.json / special_tokens_map.json / generation_config.json for the named special tokens. A
+  // feature that is not implemented is UNIMPLEMENTED with its name, never ignored. Truncation and padding of
+  // tokenizer.json do not apply, as in transformers' call without them.
   static Tokenizer load(const std::filesystem::path& folder);
+  // From what read_tokenizer_document gives.
+  static Tokenizer from_document(TokenizerDocument document);
 
   // Ids of the text; special tokens that stand in the text are recognised, as in Hugging Face.
   // With add_special_tokens the post-processor's own ones (BOS …) are added. Thread-safe.
   // INVALID_ARGUMENT if the text is not UTF-8.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = false) const;
+
+  // The same for many texts at once, on so many threads (0: one a core); the first error of any is thrown.
+  std::vector<std::vector<int32_t>> encode_batch(const std::vector<std::string_view>& texts,
+                                                 bool add_special_tokens = false, int threads = 0) const;
 
   // Text of the ids. OUT_OF_RANGE for an id that there is not. Bytes that do not form UTF-8 become U+FFFD.
   std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens = false) const;

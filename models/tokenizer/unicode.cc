@@ -2,10 +2,7 @@
 
 #include <utf8proc.h>
 
-#include <cstdlib>
 #include <cstring>
-
-#include "base/error.h"
 
 namespace masbak::models {
 namespace {
@@ -128,11 +125,6 @@ bool is_number(char32_t point) {
 
 bool is_decimal(char32_t point) { return in_category(point, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_ND); }
 
-bool is_punctuation(char32_t point) {
-  if (point < 0x80) return point > 0x20 && point < 0x7F && !is_letter(point) && !is_number(point);
-  return in_category(point, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO);
-}
-
 bool is_word(char32_t point) {
   if (point < 0x80) return is_letter(point) || is_number(point) || point == '_';
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(point))) {
@@ -190,27 +182,6 @@ std::string to_upper(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) append_upper(out, next_code_point(text, at));
-  return out;
-}
-
-std::string normalize(std::string_view text, NormalForm form) {
-  bool ascii = true;
-  for (char c : text) ascii = ascii && static_cast<unsigned char>(c) < 0x80;
-  if (ascii) return std::string(text);
-  int options = UTF8PROC_STABLE;
-  bool composed = form == NormalForm::kNfc || form == NormalForm::kNfkc;
-  options |= composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
-  if (form == NormalForm::kNfkc || form == NormalForm::kNfkd) options |= UTF8PROC_COMPAT;
-  utf8proc_uint8_t* mapped = nullptr;
-  utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &mapped, static_cast<utf8proc_option_t>(options));
-  if (size < 0) {
-    throw base::Error(base::Code::kResourceExhausted,
-                      std::string("Unicode normalisation failed: ") + utf8proc_errmsg(size) + "; give a shorter text");
-  }
-  std::string out(reinterpret_cast<const char*>(mapped), static_cast<size_t>(size));
-  std::free(mapped);
   return out;
 }
 

@@ -1,4 +1,4 @@
-// UTF-8 and the Unicode properties that tokenizers and chat templates ask for.
+// UTF-8, and the Unicode properties that chat templates ask for (tokenizers: unicode_properties.h).
 #pragma once
 
 #include <cstdint>
@@ -50,12 +50,11 @@ inline bool is_white_space(char32_t point) {
          point == 0x2029 || point == 0x202F || point == 0x205F || point == 0x3000;
 }
 
-bool is_letter(char32_t point);       // general category L*
-bool is_mark(char32_t point);         // M*
-bool is_number(char32_t point);       // N*
-bool is_decimal(char32_t point);      // Nd
-bool is_punctuation(char32_t point);  // P*, and the ASCII symbols that C calls punctuation
-bool is_word(char32_t point);         // \w of UTS 18
+bool is_letter(char32_t point);   // general category L*
+bool is_mark(char32_t point);     // M*
+bool is_number(char32_t point);   // N*
+bool is_decimal(char32_t point);  // Nd
+bool is_word(char32_t point);     // \w of UTS 18
 bool is_cased_upper(char32_t point);
 bool is_cased_lower(char32_t point);
 
@@ -64,9 +63,5 @@ void append_lower(std::string& out, char32_t point);
 void append_upper(std::string& out, char32_t point);
 std::string to_lower(std::string_view text);
 std::string to_upper(std::string_view text);
-
-enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
-// `text` must be valid UTF-8.
-std::string normalize(std::string_view text, NormalForm form);
 
 }  // namespace masbak::models

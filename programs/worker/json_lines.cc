@@ -9,12 +9,7 @@ namespace {
 
 base::Json answer_line(const std::string& text, int line,
                        const std::function<base::Json(const base::Json&, int)>& answer) {
-  base::Json object = base::parse_json(text, "standard input", line);
-  if (!object.is_object()) {
-    base::fail_input(std::string("expected a JSON object, found ") + object.type_name() +
-                         "; write one object a line, such as {\"text\": \"…\"}",
-                     input_line(line));
-  }
+  const base::Json object = parse_input_line(text, line);
   try {
     return answer(object, line);
   } catch (const base::Error& error) {
@@ -27,6 +22,16 @@ base::Json answer_line(const std::string& text, int line,
 
 base::Where input_line(int line, const std::string& field) {
   return {.file = "standard input", .line = line, .field = field};
+}
+
+base::Json parse_input_line(std::string_view text, int line) {
+  base::Json object = base::parse_json(text, "standard input", line);
+  if (!object.is_object()) {
+    base::fail_input(std::string("expected a JSON object, found ") + object.type_name() +
+                         "; write one object a line, such as {\"text\": \"…\"}",
+                     input_line(line));
+  }
+  return object;
 }
 
 void answer_json_lines(const std::function<base::Json(const base::Json&, int)>& answer) {

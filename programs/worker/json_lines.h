@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/document.h"
 
@@ -10,6 +11,9 @@ namespace masbak::worker {
 
 // Where a fault in a line of standard input is: "standard input:LINE", with the field if one is named.
 base::Where input_line(int line, const std::string& field = "");
+
+// A line as a JSON object; INVALID_ARGUMENT at the line if it is none.
+base::Json parse_input_line(std::string_view text, int line);
 
 // Calls `answer` with each line of standard input, parsed, and prints what it returns as one line.
 // Blank lines are skipped. A line that is no JSON object, and an Error of `answer` without a place of
