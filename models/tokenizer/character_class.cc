@@ -105,6 +105,15 @@ bool CharacterClass::contains(char32_t point) const {
   return inside != negated_;
 }
 
+void CharacterClass::append_edges(std::vector<char32_t>& edges) const {
+  for (const CodeRange& range : ranges_) {
+    edges.push_back(range.first);
+    edges.push_back(range.last + 1);
+  }
+  for (const CharacterClass& part : parts_) part.append_edges(edges);
+  for (const CharacterClass& beside : besides_) beside.append_edges(edges);
+}
+
 std::optional<CharacterClass> CharacterClass::read_property(std::string_view text, size_t& at, bool negated) {
   const size_t close = text.find('}', at);
   if (at >= text.size() || text[at] != '{' || close == std::string_view::npos) return std::nullopt;

@@ -22,6 +22,8 @@ class CharacterClass {
   static CharacterClass any_but_newline();
 
   bool contains(char32_t point) const;
+  // Where membership may change other than with a character's properties.
+  void append_edges(std::vector<char32_t>& edges) const;
 
  private:
   bool in_union(char32_t point) const;

@@ -198,7 +198,7 @@ std::unique_ptr<const ClassPattern> ClassPattern::compile(std::string_view onigu
   auto pattern = std::make_unique<ClassPattern>();
   if (!is_valid_utf8(oniguruma) || !ClassPatternParser(oniguruma, *pattern).parse()) return nullptr;
   for (const auto& [node, bits] : pattern->alternatives_) pattern->start_ |= bits;
-  pattern->fill_tables(pattern->classes_);
+  pattern->fill_tables();
   return pattern;
 }
 
@@ -215,19 +215,30 @@ uint32_t ClassPattern::first_bits(int node) const {
   return bits;
 }
 
-void ClassPattern::fill_tables(const std::vector<CharacterClass>& classes) {
+// Code points fall into stretches that no class tells apart; each is asked about once.
+void ClassPattern::fill_tables() {
+  std::vector<char32_t> edges = property_edges();
+  for (const CharacterClass& set : classes_) set.append_edges(edges);
+  std::sort(edges.begin(), edges.end());
+  std::vector<uint32_t> flat(kTabledPoints);
+  for (size_t i = 0; i < edges.size() && edges[i] < kTabledPoints; ++i) {
+    const size_t end = std::min<size_t>(i + 1 < edges.size() ? edges[i + 1] : kTabledPoints, kTabledPoints);
+    if (end > edges[i]) std::fill(flat.begin() + edges[i], flat.begin() + static_cast<ptrdiff_t>(end), mask_of(edges[i]));
+  }
   std::map<std::vector<uint32_t>, uint16_t> known;
-  std::vector<uint32_t> page(256);
-  for (char32_t start = 0; start < kTabledPoints; start += 256) {
-    for (char32_t i = 0; i < 256; ++i) {
-      page[i] = 0;
-      for (size_t c = 0; c < classes.size(); ++c) page[i] |= static_cast<uint32_t>(classes[c].contains(start + i)) << c;
-    }
-    auto [found, added] = known.try_emplace(page, static_cast<uint16_t>(known.size()));
-    if (added) masks_.insert(masks_.end(), page.begin(), page.end());
+  for (size_t start = 0; start < kTabledPoints; start += 256) {
+    const auto first = flat.begin() + static_cast<ptrdiff_t>(start);
+    auto [found, added] = known.try_emplace({first, first + 256}, static_cast<uint16_t>(known.size()));
+    if (added) masks_.insert(masks_.end(), first, first + 256);
     page_.push_back(found->second);
   }
   std::copy_n(masks_.begin(), 128, ascii_);
+}
+
+uint32_t ClassPattern::mask_of(char32_t point) const {
+  uint32_t mask = 0;
+  for (size_t c = 0; c < classes_.size(); ++c) mask |= static_cast<uint32_t>(classes_[c].contains(point)) << c;
+  return mask;
 }
 
 inline uint32_t ClassPattern::mask_at(std::string_view subject, size_t& at) const {
@@ -238,9 +249,7 @@ inline uint32_t ClassPattern::mask_at(std::string_view subject, size_t& at) cons
   }
   const char32_t point = next_code_point(subject, at);
   if (point < kTabledPoints) return masks_[page_[point >> 8] * 256u + (point & 255)];
-  uint32_t mask = 0;
-  for (size_t c = 0; c < classes_.size(); ++c) mask |= static_cast<uint32_t>(classes_[c].contains(point)) << c;
-  return mask;
+  return mask_of(point);
 }
 
 size_t ClassPattern::match(std::string_view subject, int node, size_t at, uint64_t& steps) const {

@@ -39,7 +39,8 @@ class ClassPattern {
 
   uint32_t mask_at(std::string_view subject, size_t& at) const;
   size_t match(std::string_view subject, int node, size_t at, uint64_t& steps) const;
-  void fill_tables(const std::vector<CharacterClass>& classes);
+  uint32_t mask_of(char32_t point) const;
+  void fill_tables();
   uint32_t first_bits(int node) const;
 
   std::vector<Node> nodes_;

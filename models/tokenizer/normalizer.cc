@@ -56,7 +56,7 @@ class ReplaceNormalizer : public Normalizer {
  public:
   explicit ReplaceNormalizer(const Config& config) : content_(config.string("content")) {
     ConfigPattern pattern = read_pattern(config);
-    if (pattern.is_regex) {
+    if (pattern.is_regex || pattern.text.empty()) {  // an empty text matches between all characters
       regex_.emplace(pattern.text, config.child("pattern").where());
     } else {
       literal_ = pattern.text;

@@ -17,7 +17,7 @@ class SplitPreTokenizer : public PreTokenizer {
   explicit SplitPreTokenizer(const Config& config)
       : behaviour_(read_behaviour(config)), invert_(config.boolean("invert", false)) {
     ConfigPattern pattern = read_pattern(config);
-    if (pattern.is_regex) {
+    if (pattern.is_regex || pattern.text.empty()) {  // an empty text matches between all characters
       regex_.emplace(pattern.text, config.child("pattern").where());
     } else {
       literal_ = pattern.text;

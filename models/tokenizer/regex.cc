@@ -3,6 +3,8 @@
 
 #include <pcre2.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <map>
 #include <mutex>
 
@@ -12,10 +14,29 @@
 namespace masbak::models {
 namespace {
 
-constexpr std::string_view kSpaces =
-    R"(\x09-\x0D\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
-constexpr std::string_view kHexDigits = "0-9A-Fa-f";
-constexpr std::string_view kWord = R"(\p{L}\p{M}\p{Nd}\p{Pc})";
+// The inside of a class with the members of an escape such as \w, or all others.
+std::string escape_members(char kind) {
+  const std::string escape{'\\', kind};
+  size_t at = 0;
+  const auto set = CharacterClass::read_escape(escape, at);
+  std::vector<char32_t> edges = property_edges();
+  set->append_edges(edges);
+  edges.push_back(kTabledPoints);
+  std::sort(edges.begin(), edges.end());
+  std::string members;
+  char hex[32];
+  for (size_t i = 0; i + 1 < edges.size(); ++i) {
+    if (edges[i] == edges[i + 1] || !set->contains(edges[i])) continue;
+    size_t last = i;
+    while (last + 2 < edges.size() && set->contains(edges[last + 1])) ++last;
+    // What lies past the table is alike.
+    const char32_t end = last + 2 == edges.size() ? 0x10FFFF : edges[last + 1] - 1;
+    members.append(hex, static_cast<size_t>(std::snprintf(hex, sizeof hex, "\\x{%X}-\\x{%X}",
+                                                          static_cast<unsigned>(edges[i]), static_cast<unsigned>(end))));
+    i = last;
+  }
+  return members;
+}
 
 // \p{Greek} alone would be Script_Extensions in PCRE2.
 bool is_script(std::string_view name) {
@@ -49,15 +70,12 @@ void translate_property(std::string_view text, size_t& at, std::string& out) {
 void translate_escape(std::string_view text, size_t& at, bool in_class, std::string& out) {
   char kind = at + 1 < text.size() ? text[at + 1] : '\0';
   if (kind == 'p' || kind == 'P') return translate_property(text, at, out);
-  const char lower = static_cast<char>(kind | 0x20);
-  std::string_view set = lower == 's' ? kSpaces : lower == 'w' ? kWord : lower == 'h' ? kHexDigits : "";
-  bool negated = kind >= 'A' && kind <= 'Z';
-  if (set.empty() || (negated && in_class)) {
+  if (kind == '\0' || std::string_view("sSwWhH").find(kind) == std::string_view::npos) {
     out.append(text.substr(at, 2));
   } else if (in_class) {
-    out.append(set);
+    out.append(escape_members(kind));
   } else {
-    out.append(negated ? "[^" : "[").append(set).append("]");
+    out.append("[").append(escape_members(kind)).append("]");
   }
   at += 2;
 }
@@ -150,7 +168,7 @@ struct Scratch {
   pcre2_jit_stack* stack = pcre2_jit_stack_create(32 * 1024, 8 * 1024 * 1024, nullptr);
   Scratch() {
     pcre2_jit_stack_assign(context, nullptr, stack);
-    pcre2_set_match_limit(context, 20'000'000);
+    pcre2_set_match_limit(context, 5'000'000);
     pcre2_set_heap_limit(context, 256 * 1024);  // kibibytes
   }
   ~Scratch() {

@@ -73,6 +73,17 @@ uint16_t compute_properties(char32_t point) {
   return bits;
 }
 
+const std::vector<char32_t>& property_edges() {
+  static const std::vector<char32_t> edges = [] {
+    std::vector<char32_t> points{0};
+    for (char32_t point = 1; point < kTabledPoints; ++point) {
+      if (properties(point) != properties(point - 1)) points.push_back(point);
+    }
+    return points;
+  }();
+  return edges;
+}
+
 const uint16_t* property_table() {
   static const std::vector<uint16_t> table = [] {
     std::vector<uint16_t> rows(kTabledPoints);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "models/tokenizer/unicode_changes.h"
 
@@ -37,6 +38,9 @@ inline utf8proc_category_t reference_category(char32_t point) {
   return static_cast<utf8proc_category_t>(properties(point) & 31);
 }
 inline bool is_in(CharacterSet set, char32_t point) { return properties(point) >> (5 + static_cast<int>(set)) & 1; }
+
+// The tabled points at which properties change, the first of them 0.
+const std::vector<char32_t>& property_edges();
 
 // The full lower case of one character, without context.
 void append_reference_lower(std::string& out, char32_t point);
