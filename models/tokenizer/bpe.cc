@@ -161,8 +161,7 @@ void BpeModel::start_characters(std::string_view piece, std::vector<int32_t>& sy
       if (unknown_is_missing_) {
         base::fail_input(
             "expected the unknown token of the tokenizer in its vocabulary, found none, but the text has \"" +
-                std::string(piece.substr(begin, at - begin)) + "\", which is no token",
-            {.field = "model.unk_token"});
+            std::string(piece.substr(begin, at - begin)) + "\", which is no token");
       }
       if (!unknown_) continue;
       if (unknown_pending && !fuse_unknown_) symbols.push_back(*unknown_);

@@ -12,7 +12,8 @@ namespace {
 constexpr size_t kMostClasses = 32, kMostNodes = 256;
 constexpr int kDeepestGroup = 8;
 constexpr uint32_t kUnbounded = ~0u;
-constexpr uint64_t kMostSteps = 20'000'000;
+// Steps that one search may take: plenty for a pattern that cuts words, which takes a few for each character.
+constexpr uint64_t kFewSteps = 200'000, kStepsOfByte = 64;
 
 }  // namespace
 
@@ -223,7 +224,8 @@ void ClassPattern::fill_tables() {
   std::vector<uint32_t> flat(kTabledPoints);
   for (size_t i = 0; i < edges.size() && edges[i] < kTabledPoints; ++i) {
     const size_t end = std::min<size_t>(i + 1 < edges.size() ? edges[i + 1] : kTabledPoints, kTabledPoints);
-    if (end > edges[i]) std::fill(flat.begin() + edges[i], flat.begin() + static_cast<ptrdiff_t>(end), mask_of(edges[i]));
+    if (end > edges[i])
+      std::fill(flat.begin() + edges[i], flat.begin() + static_cast<ptrdiff_t>(end), mask_of(edges[i]));
   }
   std::map<std::vector<uint32_t>, uint16_t> known;
   for (size_t start = 0; start < kTabledPoints; start += 256) {
@@ -256,6 +258,7 @@ size_t ClassPattern::match(std::string_view subject, int node, size_t at, uint64
   while (node != kAccept) {
     const Node& here = nodes_[static_cast<size_t>(node)];
     if (here.kind == Kind::kClass) {
+      const uint64_t most = kFewSteps + kStepsOfByte * subject.size();
       uint32_t count = 0;
       while (count < here.max && at < subject.size()) {
         size_t next = at;
@@ -270,7 +273,7 @@ size_t ClassPattern::match(std::string_view subject, int node, size_t at, uint64
       for (;; --count, at = previous_boundary(subject, at)) {
         const size_t end = match(subject, node, at, steps);
         if (end != kNoMatch) return end;
-        if (count == here.min || steps > kMostSteps) return kNoMatch;
+        if (count == here.min || steps > most) return kNoMatch;
       }
     }
     if (here.kind == Kind::kGroup) {
@@ -292,6 +295,7 @@ size_t ClassPattern::match(std::string_view subject, int node, size_t at, uint64
 
 std::optional<std::pair<size_t, size_t>> ClassPattern::find(std::string_view subject, size_t from) const {
   uint64_t steps = 0;
+  const uint64_t most = kFewSteps + kStepsOfByte * subject.size();
   while (from < subject.size()) {
     size_t next = from;
     const uint32_t mask = mask_at(subject, next);
@@ -299,7 +303,7 @@ std::optional<std::pair<size_t, size_t>> ClassPattern::find(std::string_view sub
       for (const auto& [node, bits] : alternatives_) {
         if ((mask & bits) == 0) continue;
         const size_t end = match(subject, node, from, steps);
-        if (steps > kMostSteps) {
+        if (steps > most) {
           throw base::Error(base::Code::kResourceExhausted,
                             "a pattern of the tokenizer backtracks too much on this text; give a shorter text");
         }

@@ -31,8 +31,9 @@ std::string escape_members(char kind) {
     while (last + 2 < edges.size() && set->contains(edges[last + 1])) ++last;
     // What lies past the table is alike.
     const char32_t end = last + 2 == edges.size() ? 0x10FFFF : edges[last + 1] - 1;
-    members.append(hex, static_cast<size_t>(std::snprintf(hex, sizeof hex, "\\x{%X}-\\x{%X}",
-                                                          static_cast<unsigned>(edges[i]), static_cast<unsigned>(end))));
+    members.append(
+        hex, static_cast<size_t>(std::snprintf(hex, sizeof hex, "\\x{%X}-\\x{%X}", static_cast<unsigned>(edges[i]),
+                                               static_cast<unsigned>(end))));
     i = last;
   }
   return members;
@@ -244,7 +245,7 @@ std::optional<std::vector<CodeRange>> script_ranges(std::string_view name) {
   const Regex script = Regex::in_pcre2("\\p{" + std::string(name) + "}");
   std::vector<CodeRange> ranges;
   size_t index = 0, counted = 0;
-  for (size_t at = 0; auto match = script.find(text, at); at = match->second) {
+  for (auto match = script.find(text, 0); match; match = script.find(text, match->second)) {
     while (counted < match->first) {
       next_code_point(text, counted);
       ++index;

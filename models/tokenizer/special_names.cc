@@ -68,9 +68,8 @@ void read_tokens(const base::Json& json, bool all_special, SpecialNames& names) 
 void read_decoder(const base::Json& json, const std::string& file, SpecialNames& names) {
   for (const auto& [key, value] : json.items()) {
     auto token = read_token(value);
-    const bool number = !key.empty() && key.size() < 10 && std::all_of(key.begin(), key.end(), [](char c) {
-      return c >= '0' && c <= '9';
-    });
+    const bool number = !key.empty() && key.size() < 10 &&
+                        std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
     if (!token || !number) {
       base::fail_input("expected an id with its token, found \"" + key + "\": " + value.dump(),
                        {.file = file, .field = "added_tokens_decoder"});
@@ -136,15 +135,15 @@ SpecialNames read_special_names(const std::filesystem::path& folder) {
 std::vector<AddedToken> tokens_to_add(const SpecialNames& names, const AddedTokens& present) {
   std::vector<AddedToken> tokens;
   auto known = [&](const AddedToken& token) {
-    return std::any_of(tokens.begin(), tokens.end(), [&](const AddedToken& other) {
-             return other.content == token.content;
-           }) ||
+    return std::any_of(tokens.begin(), tokens.end(),
+                       [&](const AddedToken& other) { return other.content == token.content; }) ||
            std::any_of(present.tokens().begin(), present.tokens().end(),
                        [&](const auto& entry) { return entry.second.content == token.content; });
   };
-  for (const auto& [id, token] : names.decoder) {
+  for (const auto& entry : names.decoder) {
+    const AddedToken& token = entry.second;
     const bool same = std::any_of(present.tokens().begin(), present.tokens().end(),
-                                  [&](const auto& entry) { return entry.second == token; });
+                                  [&](const auto& other) { return other.second == token; });
     if (!same) tokens.push_back(token);
   }
   // The standard names first, then those of the model's own.

@@ -6,6 +6,14 @@
 namespace masbak::models {
 namespace {
 
+// What `whole` has behind the length of `before`, from a whole character on: a decoder may have changed what went
+// out already.
+std::string rest_of(const std::string& whole, const std::string& before) {
+  size_t at = before.size();
+  while (at < whole.size() && (static_cast<unsigned char>(whole[at]) & 0xC0) == 0x80) ++at;
+  return at < whole.size() ? whole.substr(at) : "";
+}
+
 bool ends_in_replacement(std::string_view text) { return text.ends_with("\uFFFD"); }
 
 // Ids that are kept as context at most: a run that never becomes text must not make each step slower.
@@ -34,7 +42,7 @@ std::string StreamDecoder::push(int32_t id) {
     read_ -= prefix_;
     prefix_ = 0;
   }
-  return whole.substr(before.size());
+  return rest_of(whole, before);
 }
 
 std::string StreamDecoder::finish() {
@@ -45,7 +53,7 @@ std::string StreamDecoder::finish() {
       skip_special_tokens_);
   ids_.clear();
   prefix_ = read_ = 0;
-  return whole.size() > before.size() ? whole.substr(before.size()) : "";
+  return rest_of(whole, before);
 }
 
 }  // namespace masbak::models

@@ -95,8 +95,7 @@ void UnigramModel::encode_word(std::string_view piece, std::vector<int32_t>& ids
     if (!single) {
       if (unknown_ < 0) {
         base::fail_input("expected a tokenizer with an unknown token, since the text has \"" +
-                             std::string(piece.substr(at, next - at)) + "\", which is no token; found none",
-                         {.field = "model.unk_id"});
+                         std::string(piece.substr(at, next - at)) + "\", which is no token; found none");
       }
       arrive(next, here + unknown_score_, unknown_);
     }

@@ -62,7 +62,7 @@ class WordCache {
       hash = mix(hash ^ part);
     }
     uint64_t part = 0;
-    std::memcpy(&part, at, left);
+    std::memcpy(&part, at, left & 7);
     return mix(hash ^ part);
   }
   static uint64_t mix(uint64_t value) {

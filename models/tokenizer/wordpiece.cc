@@ -12,8 +12,7 @@ namespace {
 int32_t unknown_id(const Vocabulary& vocabulary, const std::string& token, std::string_view word) {
   if (auto id = vocabulary.id(token)) return *id;
   base::fail_input("expected the unknown token \"" + token + "\" in the vocabulary, found none, but the text has \"" +
-                       std::string(word.substr(0, 100)) + "\", which is no token",
-                   {.field = "model.unk_token"});
+                   std::string(word.substr(0, 100)) + "\", which is no token");
 }
 
 }  // namespace
