@@ -1,7 +1,7 @@
 """Tokenising of masbak-worker beside Hugging Face's tokenizers: the same lines, tokenizers and cores.
 
-The text is made on the spot: words of many scripts, as often as words are in prose (Zipf), with numbers, code, emoji and
-Arabic among them. Two figures for each tokenizer, as ratios (how many times as fast masbak-worker is):
+The text is made on the spot: words of many scripts, as often as words are in prose (Zipf), with numbers, code, emoji
+and Arabic among them. Two figures for each tokenizer, as ratios (how many times as fast masbak-worker is):
 
     library   seconds inside the tokenizer: ours summed over the threads and divided by their number, theirs the
               better of encode_batch and encode_batch_fast, with one thread a core
@@ -37,8 +37,8 @@ SCRIPTS = [
     (3, 1, 3, [chr(c) for c in range(0xAC00, 0xAC00 + 28 * 60, 28)], [chr(c) for c in range(0xB098, 0xB098 + 588, 28)]),
     (3, 1, 3, "β γ δ ζ θ κ λ μ ν π ρ σ τ φ".split(), "α ε η ι ο υ ω ά".split()),
 ]
-OTHERS = ["3.2", "07:45", "E-204", "1234567", "def", "x_1", "return", "{k:", "v**2}", "(see", "§4.2)", "https://a.example/b?c=d",
-          "👍🏽", "🔧", "don't", "we've", "—", "\u201cbar\u201d", "٣٫٢", "½", "\t", "  ", "A&B"]
+OTHERS = ["3.2", "07:45", "E-204", "1234567", "def", "x_1", "return", "{k:", "v**2}", "(see", "§4.2)",
+          "https://a.example/b?c=d", "👍🏽", "🔧", "don't", "we've", "—", "\u201cbar\u201d", "٣٫٢", "½", "\t", "  ", "A&B"]
 
 
 def vocabulary(rng, size):
@@ -89,7 +89,8 @@ def unigram(folder):
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=16000, show_progress=False, unk_token="<unk>", special_tokens=["<unk>"])
+    trainer = trainers.UnigramTrainer(vocab_size=16000, show_progress=False, unk_token="<unk>",
+                                      special_tokens=["<unk>"])
     tokenizer.train_from_iterator(lines(4), trainer)
     tokenizer.save(f"{folder}/tokenizer.json")
     return True

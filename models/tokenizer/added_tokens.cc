@@ -101,8 +101,8 @@ void AddedTokens::add_all(const Config& tokenizer) {
 
 void AddedTokens::add(const std::vector<AddedToken>& tokens) {
   const int32_t model_size = static_cast<int32_t>(model_.size());
-  int32_t next = model_size;
-  if (!tokens_.empty() && (tokens_.rbegin()->first >= model_size || model_size == 0)) next = tokens_.rbegin()->first + 1;
+  const int32_t last = tokens_.empty() ? -1 : tokens_.rbegin()->first;
+  int32_t next = last >= model_size ? last + 1 : model_size;
   for (const AddedToken& token : tokens) {
     if (token.content.empty()) continue;
     auto known = id(token.content);

@@ -27,7 +27,7 @@ Row special_ids(const Config& config, const std::string& name) {
 // The template for one text, or the one for two if an earlier template has already made two parts of it: this is
 // how tokenizers runs templates one after the other.
 std::vector<Row> apply_template(const Config& config, const std::vector<Row>& parts, bool add_special_tokens) {
-  if (parts.empty() || parts.size() > 2) config.unimplemented("post-processor", "a template behind another of many parts");
+  if (parts.empty() || parts.size() > 2) config.unimplemented("post-processor", "a template behind one of many parts");
   std::vector<Row> result;
   for (const Config& piece : config.list(parts.size() == 1 ? "single" : "pair")) {
     if (piece.has("Sequence")) {

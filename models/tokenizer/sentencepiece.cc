@@ -95,8 +95,9 @@ SentencePieceModel::Piece read_piece(std::string_view bytes, const std::string& 
     if (reader.number == 1) piece.text = reader.utf8();
     if (reader.number == 2) piece.score = reader.decimal();
     if (reader.number == 3) {
-      if (reader.integer() < 1 || reader.integer() > 6) reader.fail("a piece of type " + std::to_string(reader.integer()));
-      piece.type = static_cast<SentencePieceModel::Type>(reader.integer());
+      const int64_t type = reader.integer();
+      if (type < 1 || type > 6) reader.fail("a piece of type " + std::to_string(type));
+      piece.type = static_cast<SentencePieceModel::Type>(type);
     }
   }
   if (piece.text.empty() || piece.text.size() > kLongestPiece) {
@@ -112,7 +113,7 @@ void read_trainer(std::string_view bytes, const std::string& file, SentencePiece
       case 3:
         if (reader.integer() != 1 && reader.integer() != 2) {
           throw base::Error(base::Code::kUnimplemented,
-                            "SentencePiece models of words or characters are not implemented; use a unigram or bpe model",
+                            "SentencePiece models of words or characters are not implemented; use unigram or bpe",
                             {.file = file, .field = "trainer_spec.model_type"});
         }
         model.unigram = reader.integer() == 1;

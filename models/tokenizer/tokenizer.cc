@@ -87,7 +87,9 @@ TokenizerJson marks_template(const SpecialNames& names, const std::function<std:
 
 }  // namespace
 
-Tokenizer Tokenizer::load(const std::filesystem::path& folder) { return from_document(read_tokenizer_document(folder)); }
+Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
+  return from_document(read_tokenizer_document(folder));
+}
 
 Tokenizer Tokenizer::from_document(TokenizerDocument document) {
   Config config(document.json, document.file.string());
@@ -105,7 +107,8 @@ Tokenizer Tokenizer::from_document(TokenizerDocument document) {
   if (document.file.extension() == ".json") {
     state->post = PostProcessor(config.child("post_processor"));
   } else {
-    const TokenizerJson marks = marks_template(state->names, [&](const std::string& token) { return state->id(token); });
+    auto id = [&](const std::string& token) { return state->id(token); };
+    const TokenizerJson marks = marks_template(state->names, id);
     state->post = PostProcessor(Config(marks, document.file.string(), "post_processor"));
   }
   const bool merges = config.child("model").has("merges");

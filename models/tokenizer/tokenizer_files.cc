@@ -31,8 +31,8 @@ std::filesystem::path find_vocabulary(const std::filesystem::path& folder) {
   }
   if (found.empty()) {
     throw base::Error(base::Code::kNotFound,
-                      "expected tokenizer.json, tokenizer.model or tiktoken.model in the model folder, found none; give "
-                      "a folder of Hugging Face's format",
+                      "expected tokenizer.json, tokenizer.model or tiktoken.model in the model folder, found none; "
+                      "give a folder of Hugging Face's format",
                       {.file = (folder / "tokenizer.json").string()});
   }
   return *std::min_element(found.begin(), found.end());

@@ -20,7 +20,8 @@ from json_worker import answers  # noqa: E402
 from transformers import AutoTokenizer, LlamaTokenizer, TokenizersBackend  # noqa: E402
 
 TEXTS = 600
-SPECIAL_TEXTS = ["<s>a </s> b<sep>c", " <sep> <sep>", "<pad><extra_0> <mask>", "a<|reserved_token_900|>b<|im_end|>[EOS]",
+SPECIAL_TEXTS = ["<s>a </s> b<sep>c", " <sep> <sep>", "<pad><extra_0> <mask>", 
+                 "a<|reserved_token_900|>b<|im_end|>[EOS]",
                  "<｜begin▁of▁sentence｜>Hi<｜User｜>, what's up ?<｜end▁of▁sentence｜>", "It 's n't ' ok ' ."]
 
 
@@ -47,8 +48,9 @@ def added(folder):
     """Tokens that only tokenizer_config and special_tokens_map know."""
     tokenizer = saved(folder, schemes_test.gpt2(), {
         "bos_token": "<|im_start|>", "pad_token": "<pad>", "extra_special_tokens": ["<extra_0>", "pump"],
-        "mask_token": {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, "normalized": False,
-                       "single_word": False}, "add_bos_token": True, "clean_up_tokenization_spaces": True})
+        "mask_token": {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, 
+                       "normalized": False, "single_word": False},
+        "add_bos_token": True, "clean_up_tokenization_spaces": True})
     assert tokenizer.pad_token_id is not None
     return tokenizer
 

@@ -215,7 +215,8 @@ TEST_F(TokenizerTest, SaysWhereADamagedVocabularyFileIsWrong) {
 // Sums of what a stream gives, for decoders whose text depends on a token's neighbours.
 TEST_F(TokenizerTest, StreamsThroughEveryDecoder) {
   const std::string vocabulary =
-      R"("vocab": {"▁a": 0, "b": 1, "##c": 2, "d</w>": 3, "<0xE2>": 4, "<0x82>": 5, "<0xAC>": 6, "|": 7}, "merges": [])";
+      R"("vocab": {"▁a": 0, "b": 1, "##c": 2, "d</w>": 3, "<0xE2>": 4, "<0x82>": 5, "<0xAC>": 6,)"
+      R"( "|": 7}, "merges": [])";
   for (const char* decoder :
        {R"({"type": "WordPiece", "prefix": "##", "cleanup": false})", R"({"type": "BPEDecoder", "suffix": "</w>"})",
         R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"})",

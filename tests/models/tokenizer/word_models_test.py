@@ -1,4 +1,4 @@
-"""masbak-worker tokenize beside Hugging Face's tokenizers: Unigram, WordPiece, WordLevel and what stands around them."""
+"""masbak-worker tokenize beside Hugging Face's tokenizers: Unigram, WordPiece, WordLevel and the rest."""
 
 import json
 import sys
@@ -14,7 +14,8 @@ BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 def unigram(vocab_size=900, byte_fallback=False, normalizer=None, pre_tokenizer=None, decoder=None, specials=()):
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizer or normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.normalizer = normalizer or normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=vocab_size, show_progress=False, unk_token="<unk>",
                                       special_tokens=["<unk>", "<s>", "</s>", *specials])
@@ -25,8 +26,8 @@ def unigram(vocab_size=900, byte_fallback=False, normalizer=None, pre_tokenizer=
         data["model"]["byte_fallback"] = True
         data["model"]["vocab"] = [[token, score] for token, score in data["model"]["vocab"] if len(token) < 8]
         data["model"]["vocab"] += [[token, 0.0] for token in BYTES]
-        data["decoder"] = json.loads(Tokenizer.to_str(with_decoder(decoders.Sequence(
-            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]))))["decoder"]
+        steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        data["decoder"] = json.loads(with_decoder(decoders.Sequence(steps)).to_str())["decoder"]
         tokenizer = Tokenizer.from_str(json.dumps(data))
     return tokenizer
 

@@ -1,8 +1,8 @@
 """Writes models/tokenizer/unicode_changes.cc: where the reference's Unicode differs from the libraries that we use.
 
-Hugging Face's tokenizers mixes the tables of several crates, each of another Unicode version. This asks tokenizers about
-every code point and writes down where it differs from utf8proc (categories, normal forms, lower case) and from PCRE2
-(characters newer than its tables). Run it with the Python of the oracle environment when tokenizers, Debian's utf8proc
+Hugging Face's tokenizers mixes the tables of several crates, each of another Unicode version. This asks tokenizers
+about every code point and writes down where it differs from utf8proc (categories, normal forms, lower case) and from
+PCRE2 (characters newer than its tables). Run it with the Python of the oracle environment when tokenizers, Debian's utf8proc
 or PCRE2 change:  make_unicode.py > models/tokenizer/unicode_changes.cc
 """
 
@@ -190,7 +190,8 @@ def main():
     canonical = {c for c in POINTS[1:] if utf8proc_map(chr(c), 2 | 16) != chr(c)}
     compatible = {c for c in POINTS[1:] if utf8proc_map(chr(c), 2 | 4 | 16) != chr(c)}
     old_canonical = {c for c in canonical if nfd.normalize_str(chr(c)) == chr(c)}
-    emit("CodeRange", "whole_characters", ranges(old_canonical), "Characters that utf8proc decomposes, but NFD does not.")
+    emit("CodeRange", "whole_characters", ranges(old_canonical),
+         "Characters that utf8proc decomposes, but NFD does not.")
     emit("CodeRange", "whole_compatible_characters", ranges(
         {c for c in compatible if nfkd.normalize_str(chr(c)) == chr(c)}), "And NFKD does not.")
     for c in POINTS[1:]:
