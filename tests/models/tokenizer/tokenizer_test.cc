@@ -209,7 +209,7 @@ TEST_F(TokenizerTest, SaysWhereADamagedVocabularyFileIsWrong) {
   EXPECT_EQ(refused_as("tiktoken.model", "*** 0\n").where().line, 1);
   EXPECT_THAT(refused_as("tiktoken.model", "IQ== 0\n").what(), HasSubstr("byte 0"));
   EXPECT_THAT(refused_as("tokenizer.model", "\n\xFF\xFF\xFF\x0F").what(), HasSubstr("its end inside field 1"));
-  EXPECT_EQ(refused_as("tokenizer.model", "\n\x02\n\0").where().field, "pieces[0]");
+  EXPECT_EQ(refused_as("tokenizer.model", "\n\x02\n\x01").where().field, "pieces[0]");
 }
 
 // Sums of what a stream gives, for decoders whose text depends on a token's neighbours.

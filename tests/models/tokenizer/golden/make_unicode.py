@@ -2,8 +2,8 @@
 
 Hugging Face's tokenizers mixes the tables of several crates, each of another Unicode version. This asks tokenizers
 about every code point and writes down where it differs from utf8proc (categories, normal forms, lower case) and from
-PCRE2 (characters newer than its tables). Run it with the Python of the oracle environment when tokenizers, Debian's utf8proc
-or PCRE2 change:  make_unicode.py > models/tokenizer/unicode_changes.cc
+PCRE2 (characters newer than its tables). Run it with the Python of the oracle environment when tokenizers, Debian's
+utf8proc or PCRE2 change:  make_unicode.py > models/tokenizer/unicode_changes.cc
 """
 
 import ctypes
