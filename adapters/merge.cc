@@ -9,8 +9,10 @@
 #include "adapters/file.h"
 #include "base/durable_file.h"
 #include "base/error.h"
+#include "models/checkpoint/folder.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/checkpoint/tensor.h"
+#include "models/families/weights.h"
 
 namespace masbak::adapters {
 namespace {
@@ -23,38 +25,28 @@ using Deltas = std::map<std::string, std::function<at::Tensor()>>;
 
 at::Tensor delta(const at::Tensor& b, const at::Tensor& a, double scale) { return at::mm(b, a).mul_(scale); }
 
-// A fused parameter is on disk as it is, or as one tensor for each expert (and gate apart from up).
-void add_expert_deltas(const Target& target, const LoraFactors& pair, const Checkpoint& checkpoint, Deltas* deltas) {
-  const size_t dot = target.slot.rfind('.');
-  const std::string module = target.slot.substr(0, dot), leaf = target.slot.substr(dot + 1);
-  if (checkpoint.has(target.slot)) {
-    (*deltas)[target.slot] = [pair] { return at::bmm(pair.b, pair.a).mul_(pair.scale); };
-    return;
-  }
-  const bool gate_up = leaf == "gate_up_proj";
-  const std::vector<std::string> parts =
-      gate_up ? std::vector<std::string>{"gate_proj", "up_proj"} : std::vector<std::string>{leaf};
-  const int64_t rows = target.out / static_cast<int64_t>(parts.size());
-  for (int64_t e = 0; e < target.experts; ++e) {
-    for (size_t i = 0; i < parts.size(); ++i) {
-      const std::string name = module + "." + std::to_string(e) + "." + parts[i] + ".weight";
-      const int64_t begin = static_cast<int64_t>(i) * rows;
-      (*deltas)[name] = [pair, e, begin, rows] {
-        return delta(pair.b[e].narrow(0, begin, rows), pair.a[e], pair.scale);
-      };
-    }
-  }
+// The change of a fused parameter, or of the part of it that one tensor on disk holds.
+at::Tensor expert_delta(const LoraFactors& pair, const models::StoredTensor& stored) {
+  if (stored.expert < 0) return at::bmm(pair.b, pair.a).mul_(pair.scale);
+  return delta(pair.b[stored.expert].narrow(0, stored.row, stored.shape[0]), pair.a[stored.expert], pair.scale);
 }
 
-Deltas collect_deltas(const Adapter& adapter, const Checkpoint& checkpoint) {
+Deltas collect_deltas(const Adapter& adapter, const Checkpoint& checkpoint,
+                      const std::vector<models::WeightSpec>& weights) {
+  std::map<std::string, const models::WeightSpec*> specs;
+  for (const models::WeightSpec& spec : weights) specs[spec.name] = &spec;
   Deltas deltas;
   for (size_t i = 0; i < adapter.factors.size(); ++i) {
     const Target& target = adapter.plan.targets[i];
     const LoraFactors& pair = adapter.factors[i];
-    if (target.experts > 0) {
-      add_expert_deltas(target, pair, checkpoint, &deltas);
-    } else {
-      deltas[target.slot + ".weight"] = [pair] { return delta(pair.b, pair.a, pair.scale); };
+    const auto spec = specs.find(target.experts > 0 ? target.slot : target.slot + ".weight");
+    if (spec == specs.end()) {
+      throw base::Error(base::Code::kInternal, "the family's table has no weight for the slot '" + target.slot + "'");
+    }
+    for (const models::StoredTensor& stored : models::stored_tensors(*spec->second, checkpoint)) {
+      deltas[stored.name] = [pair, stored, fused = target.experts > 0] {
+        return fused ? expert_delta(pair, stored) : delta(pair.b, pair.a, pair.scale);
+      };
     }
   }
   for (const auto& [name, make] : deltas) {
@@ -98,7 +90,9 @@ void merge_adapter(const fs::path& model, const fs::path& adapter, const fs::pat
   base::DurableFolder folder(out);
   const Checkpoint checkpoint(model);
   const std::unique_ptr<models::CausalModel> loaded = models::load_model(model);
-  const Deltas deltas = collect_deltas(read_adapter(adapter, places(*loaded)), checkpoint);
+  const base::Fields config = models::read_model_config(model);
+  const Deltas deltas =
+      collect_deltas(read_adapter(adapter, places(*loaded)), checkpoint, models::find_family(config).weights(config));
   std::set<fs::path> weights;
   for (const auto& [name, view] : checkpoint.tensors()) weights.insert(view.file->path().filename());
   for (const fs::path& file : weights) write_weights(model / file, deltas, folder.path() / file);

@@ -6,6 +6,7 @@
 #include "models/checkpoint/folder.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/families/causal_model.h"
+#include "models/families/weights.h"
 
 namespace masbak::models {
 namespace {
@@ -28,34 +29,24 @@ std::string torch_name(Dtype dtype) {
   throw base::Error(base::Code::kInternal, "a tensor has a dtype outside the table");
 }
 
-// Checks the tensor of one line of the family's table. Experts that are stored one by one in the table may
-// lie fused in the file: gate above up, for all experts.
-void check_weight(const Checkpoint& checkpoint, const WeightSpec& spec, int64_t experts) {
-  const size_t at = spec.name.find(".experts.");
-  if (at != std::string::npos && !checkpoint.has(spec.name)) {
-    const bool down = spec.name.find(".down_proj.", at) != std::string::npos;
-    const std::string fused = spec.name.substr(0, at) + ".experts." + (down ? "down_proj" : "gate_up_proj");
-    if (checkpoint.has(fused)) {
-      checkpoint.at(fused, {experts, (down ? 1 : 2) * spec.shape[0], spec.shape[1]});
-      return;
+// What is in the files and no part of the model, by the beginnings of names that the family leaves out.
+std::vector<std::string> notes(const Checkpoint& checkpoint, const ModelInfo& info) {
+  std::map<std::string, std::pair<int64_t, int64_t>> found;  // tensors and their numbers
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    for (const std::string& begin : info.left_out) {
+      if (!name.starts_with(begin)) continue;
+      ++found[begin].first;
+      found[begin].second += view.numel();
     }
   }
-  checkpoint.at(spec.name, spec.shape);
-}
-
-// Numbers that plain multi-head attention would cache for one token in all layers: a key and a value of
-// every head.
-int64_t multi_head_numbers(const base::Fields& config) {
-  const auto heads = config.get<int64_t>("num_attention_heads");
-  const auto layers = config.get<int64_t>("num_hidden_layers");
-  int64_t key_and_value = 0;
-  if (config.has("kv_lora_rank")) {  // MLA; the fallbacks are those of transformers' DeepseekV3Config
-    key_and_value = config.get<int64_t>("qk_nope_head_dim", 128) + config.get<int64_t>("qk_rope_head_dim", 64) +
-                    config.get<int64_t>("v_head_dim", 128);
-  } else {
-    key_and_value = 2 * config.get<int64_t>("head_dim", config.get<int64_t>("hidden_size") / heads);
+  std::vector<std::string> lines;
+  for (const auto& [begin, counts] : found) {
+    const std::string what =
+        begin == "lm_head." ? "the model's embeddings are tied" : "a layer of multi-token prediction";
+    lines.push_back(begin + "*: " + std::to_string(counts.first) + " tensors with " + std::to_string(counts.second) +
+                    " numbers are left out, as transformers does (" + what + ")");
   }
-  return layers * heads * key_and_value;
+  return lines;
 }
 
 }  // namespace
@@ -65,7 +56,9 @@ Inspection inspect_model(const std::filesystem::path& folder) {
   const Family& family = find_family(config);
   const ModelInfo info = family.describe(config);
   const Checkpoint checkpoint(folder);
-  for (const WeightSpec& spec : family.weights(config)) check_weight(checkpoint, spec, info.experts);
+  for (const WeightSpec& spec : family.weights(config)) {
+    for (const StoredTensor& stored : stored_tensors(spec, checkpoint)) checkpoint.at(stored.name, stored.shape);
+  }
   Inspection found{info.family,
                    info.layers,
                    info.hidden,
@@ -89,7 +82,9 @@ Inspection inspect_model(const std::filesystem::path& folder) {
   // load_model computes in bfloat16 what is stored so, everything else in float32.
   found.kv_cache_bytes_per_token = info.kv_cache_numbers_per_token * (stored == Dtype::kBF16 ? 2 : 4);
   found.kv_cache_ratio =
-      static_cast<double>(info.kv_cache_numbers_per_token) / static_cast<double>(multi_head_numbers(config));
+      static_cast<double>(info.kv_cache_numbers_per_token) / static_cast<double>(info.multi_head_numbers_per_token);
+  found.multi_head_cache_bytes_per_token = info.multi_head_numbers_per_token * (stored == Dtype::kBF16 ? 2 : 4);
+  found.notes = notes(checkpoint, info);
   found.digest = model_digest(folder);
   return found;
 }

@@ -45,18 +45,23 @@ Batch make_batch(const std::vector<std::vector<int32_t>>& sequences);
 // Per MoE layer what the router did in the last forward: for the auxiliary loss and the events.
 struct RouterRecord {
   int layer = 0;
-  at::Tensor scores_TE;    // after sigmoid or softmax; carries gradient when the router trains
-  at::Tensor chosen_TK;    // int64 expert ids
+  at::Tensor scores_TE;  // after sigmoid or softmax; carries gradient when the router trains
+  at::Tensor chosen_TK;  // int64 expert ids
 };
 
 struct ModelInfo {
-  std::string family;              // "deepseek_v3"
+  std::string family;  // "deepseek_v3"
   int64_t layers = 0, hidden = 0, vocabulary = 0, experts = 0, experts_per_token = 0;
   int64_t max_positions = 0;
-  int64_t parameters = 0;          // all; tied ones once
-  int64_t active_parameters = 0;   // used for one token
+  int64_t parameters = 0;                  // all; tied ones once
+  int64_t active_parameters = 0;           // used for one token
   int64_t kv_cache_numbers_per_token = 0;  // numbers, over all layers; times the dtype's size = bytes
+  // What multi-head attention with the same heads would cache: a key and a value of every head.
+  int64_t multi_head_numbers_per_token = 0;
   bool tied_embeddings = false;
+  // How the names of tensors begin that a checkpoint may hold and plain generation does not use: the layers of
+  // multi-token prediction, the head of a model with tied embeddings.
+  std::vector<std::string> left_out;
 };
 
 class CausalModel {
@@ -83,24 +88,35 @@ class CausalModel {
   virtual void weights_changed() = 0;
 };
 
-// One tensor of the disk layout of a family.
+// A tensor of a file, and which part of a weight it fills: all of it, or of expert `expert` the rows from `row` on.
+struct StoredTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  int64_t expert = -1, row = 0;
+};
+
+// One weight of a family under its name in transformers 5, and the other ways in which published files hold it:
+// each expert by itself, or under an older name.
 struct WeightSpec {
   std::string name;
   std::vector<int64_t> shape;
+  std::vector<std::vector<StoredTensor>> published;
 };
 
 // A family registers itself with one line in families/register.cc.
 struct Family {
-  std::string name;                                // the model_type of config.json
+  std::string name;                      // the model_type of config.json
+  std::vector<std::string> other_names;  // model_types that mean the same
   std::vector<std::string> architectures;
   // From the configuration alone: sizes and counts, nothing allocated. Refuses a field that would
   // change the function and is not implemented.
   ModelInfo (*describe)(const base::Fields& config);
-  std::vector<WeightSpec> (*weights)(const base::Fields& config);  // the disk layout
-  std::unique_ptr<CausalModel> (*load)(const base::Fields& config, const Checkpoint& checkpoint,
-                                       at::ScalarType dtype);
+  std::vector<WeightSpec> (*weights)(const base::Fields& config);  // every weight, in the order of the layers
+  std::unique_ptr<CausalModel> (*load)(const base::Fields& config, const Checkpoint& checkpoint, at::ScalarType dtype);
 };
-const Family& find_family(const base::Fields& config);  // UNIMPLEMENTED, with the families there are
+// By model_type, else by `architectures` or the class that auto_map names for AutoModelForCausalLM. UNIMPLEMENTED,
+// with the families there are.
+const Family& find_family(const base::Fields& config);
 
 // Loads a Hugging Face folder. Weights are mapped where the type allows. Checks every tensor's presence
 // and shape. `dtype`: "float32", "bfloat16", or "auto" (config.json's).

@@ -38,6 +38,7 @@ const std::set<std::string>& silent_fields() {
                                                 "return_dict",
                                                 "return_dict_in_generate",
                                                 "router_aux_loss_coef",
+                                                "router_jitter_noise",
                                                 "aux_loss_alpha",
                                                 "seq_aux",
                                                 "ep_size",
@@ -80,6 +81,9 @@ const std::set<std::string>& silent_fields() {
   return kFields;
 }
 
+// Larger ones are damage; with these, no product of two or three sizes overflows.
+constexpr int64_t kLargestSize = 1 << 24;
+
 // Reading through Fields::raw would mark the key as known.
 bool means_off(const base::Json& value) {
   return value.is_null() || (value.is_boolean() && !value.get<bool>()) || (value.is_number() && value == 0) ||
@@ -98,7 +102,9 @@ bool means_off(const base::Json& value) {
 
 int64_t read_size(const base::Fields& config, const std::string& key) {
   const int64_t value = config.get<int64_t>(key);
-  if (value < 1) config.fail(key, "expected a size of at least 1, found " + std::to_string(value));
+  if (value < 1 || value > kLargestSize) {
+    config.fail(key, "expected a size from 1 to " + std::to_string(kLargestSize) + ", found " + std::to_string(value));
+  }
   return value;
 }
 
@@ -106,12 +112,23 @@ int64_t read_size(const base::Fields& config, const std::string& key, int64_t fa
   return config.has(key) ? read_size(config, key) : fallback;
 }
 
+int64_t read_experts(const base::Fields& config, const std::string& key, int64_t fallback) {
+  std::string found;
+  for (const std::string name : {"num_experts", "num_local_experts", "n_routed_experts"}) {
+    if (!config.has(name)) continue;
+    if (!found.empty() && config.raw(name) != config.raw(found)) config.fail(name, "differs from " + found);
+    found = name;
+  }
+  if (found.empty() && fallback > 0) return fallback;
+  return read_size(config, found.empty() ? key : found);
+}
+
 void require_value(const base::Fields& config, const std::string& key, const base::Json& only) {
   if (config.has(key) && config.raw(key) != only) refuse(config, key, " (only " + only.dump() + " is)");
 }
 
 void read_common(const base::Fields& config) {
-  require_value(config, "hidden_act", "silu");
+  if (config.get<std::string>("hidden_act", "silu") != "swish") require_value(config, "hidden_act", "silu");
   if (config.has("quantization_config")) {
     throw base::Error(
         base::Code::kUnimplemented,

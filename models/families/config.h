@@ -4,15 +4,20 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/document.h"
 #include "models/families/causal_model.h"
 
 namespace masbak::models {
 
-// A required size: an integer above zero.
+// A required size: an integer above zero and below 2^24.
 int64_t read_size(const base::Fields& config, const std::string& key);
 int64_t read_size(const base::Fields& config, const std::string& key, int64_t fallback);
+
+// The number of experts, which published files write under several names; two that differ are an error. `key` is the
+// name to ask for if there is none.
+int64_t read_experts(const base::Fields& config, const std::string& key, int64_t fallback = 0);
 
 // hidden_act must be silu, and there must be no quantization_config; UNIMPLEMENTED otherwise.
 void read_common(const base::Fields& config);

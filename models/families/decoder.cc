@@ -79,15 +79,16 @@ Context Decoder::context(const Batch& batch) const {
 at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* routers) {
   const Context context = this->context(batch);
   if (routers) routers->clear();
-  at::Tensor x_TD = embedding_->forward(batch.ids_T);
+  const auto scaled = [](const at::Tensor& x, double factor) { return factor == 1 ? x : x * factor; };
+  at::Tensor x_TD = scaled(embedding_->forward(batch.ids_T), parts_.embedding_multiplier);
   for (size_t i = 0; i < parts_.layers.size(); ++i) {
     DecoderLayer& layer = parts_.layers[i];
     const int number = static_cast<int>(i);
     const at::Tensor normed = rms_norm(x_TD, layer.attention_norm_D, parts_.norm_epsilon);
-    x_TD = x_TD + layer.attention->forward(normed, context, number);
+    x_TD = x_TD + scaled(layer.attention->forward(normed, context, number), parts_.residual_multiplier);
     Routing routing;
     const at::Tensor again = rms_norm(x_TD, layer.feed_forward_norm_D, parts_.norm_epsilon);
-    x_TD = x_TD + layer.feed_forward->forward(again, routers ? &routing : nullptr);
+    x_TD = x_TD + scaled(layer.feed_forward->forward(again, routers ? &routing : nullptr), parts_.residual_multiplier);
     if (routing.scores_TE.defined()) routers->push_back({number, routing.scores_TE, routing.chosen_TK});
   }
   for (const Slice& slice : batch.slices) {
@@ -96,13 +97,18 @@ at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* router
   return rms_norm(x_TD, parts_.last_norm_D, parts_.norm_epsilon);
 }
 
+at::Tensor Decoder::logits(const at::Tensor& hidden_ND) {
+  const at::Tensor logits_NV = parts_.head->forward(hidden_ND);
+  return parts_.logits_divisor == 1 ? logits_NV : logits_NV / parts_.logits_divisor;
+}
+
 std::vector<Slot> Decoder::slots() {
   std::vector<Slot> slots;
   for (size_t i = 0; i < parts_.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i);
     const int layer = static_cast<int>(i);
     parts_.layers[i].attention->collect_slots(prefix + ".self_attn", layer, slots);
-    parts_.layers[i].feed_forward->collect_slots(prefix + ".mlp", layer, slots);
+    parts_.layers[i].feed_forward->collect_slots(prefix + "." + parts_.layers[i].feed_forward_name, layer, slots);
   }
   slots.push_back({"lm_head", Group::kHead, -1, &parts_.head, nullptr});
   return slots;
@@ -114,13 +120,16 @@ std::unique_ptr<CausalModel> Decoder::share() const {
   DecoderParts copy;
   copy.info = parts_.info;
   copy.norm_epsilon = parts_.norm_epsilon;
+  copy.embedding_multiplier = parts_.embedding_multiplier;
+  copy.residual_multiplier = parts_.residual_multiplier;
+  copy.logits_divisor = parts_.logits_divisor;
   copy.rotary = parts_.rotary;
   copy.embedding_VD = parts_.embedding_VD;
   copy.last_norm_D = parts_.last_norm_D;
   copy.head = parts_.head;
   for (const DecoderLayer& layer : parts_.layers) {
-    copy.layers.push_back(
-        {layer.attention_norm_D, layer.feed_forward_norm_D, layer.attention->clone(), layer.feed_forward->clone()});
+    copy.layers.push_back({layer.attention_norm_D, layer.feed_forward_norm_D, layer.attention->clone(),
+                           layer.feed_forward->clone(), layer.feed_forward_name});
   }
   auto shared = std::make_unique<Decoder>(std::move(copy));
   shared->embedding_ = embedding_;

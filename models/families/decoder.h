@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "models/families/causal_model.h"
@@ -18,11 +19,14 @@ struct DecoderLayer {
   at::Tensor attention_norm_D, feed_forward_norm_D;
   std::unique_ptr<Attention> attention;
   std::unique_ptr<FeedForward> feed_forward;
+  std::string feed_forward_name = "mlp";  // in the names of slots
 };
 
 struct DecoderParts {
   ModelInfo info;
   double norm_epsilon = 1e-6;
+  // Of the embeddings, of what each block adds to the stream, and what logits are divided by (Granite).
+  double embedding_multiplier = 1, residual_multiplier = 1, logits_divisor = 1;
   Rotary rotary;
   at::Tensor embedding_VD, last_norm_D;
   std::vector<DecoderLayer> layers;
@@ -31,12 +35,11 @@ struct DecoderParts {
 
 class Decoder final : public CausalModel {
  public:
-  explicit Decoder(DecoderParts parts)
-      : parts_(std::move(parts)), embedding_(make_embedding(parts_.embedding_VD)) {}
+  explicit Decoder(DecoderParts parts) : parts_(std::move(parts)), embedding_(make_embedding(parts_.embedding_VD)) {}
 
   const ModelInfo& info() const override { return parts_.info; }
   at::Tensor hidden(const Batch& batch, std::vector<RouterRecord>* routers) override;
-  at::Tensor logits(const at::Tensor& hidden_ND) override { return parts_.head->forward(hidden_ND); }
+  at::Tensor logits(const at::Tensor& hidden_ND) override;
   std::vector<Slot> slots() override;
   std::shared_ptr<TokenEmbedding>* embedding() override { return &embedding_; }
   std::unique_ptr<KvCache> make_cache() override;

@@ -24,19 +24,33 @@ at::ScalarType choose_dtype(const base::Fields& config, const std::string& wish)
   config.fail("dtype", "expected float32, bfloat16 or float16, found \"" + stored + "\"");
 }
 
+// The classes that the model says it is: `architectures`, and the one of its own code that auto_map names
+// ("modeling_deepseek.DeepseekV3ForCausalLM").
+std::vector<std::string> class_names(const base::Fields& config) {
+  auto names = config.get<std::vector<std::string>>("architectures", {});
+  const base::Json& map = config.raw("auto_map");
+  if (map.is_object() && map.contains("AutoModelForCausalLM") && map["AutoModelForCausalLM"].is_string()) {
+    const auto name = map["AutoModelForCausalLM"].get<std::string>();
+    names.push_back(name.substr(name.rfind('.') + 1));
+  }
+  return names;
+}
+
 }  // namespace
 
 const Family& find_family(const base::Fields& config) {
   const std::string type = config.get<std::string>("model_type", "");
-  const auto architectures = config.get<std::vector<std::string>>("architectures", {});
+  const auto among = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::count(names.begin(), names.end(), name) > 0;
+  };
   std::string known;
   for (const Family& family : families()) {
-    if (family.name == type) return family;
+    if (family.name == type || among(family.other_names, type)) return family;
     known += (known.empty() ? "" : ", ") + family.name;
   }
-  for (const Family& family : families()) {
-    for (const std::string& architecture : architectures) {
-      if (std::count(family.architectures.begin(), family.architectures.end(), architecture)) return family;
+  for (const std::string& architecture : class_names(config)) {
+    for (const Family& family : families()) {
+      if (among(family.architectures, architecture)) return family;
     }
   }
   throw base::Error(base::Code::kUnimplemented,

@@ -1,5 +1,4 @@
-// The disk layout of a family as a table, and reading tensors by it: the one place where a weight's name
-// and shape are written down.
+// Reading weights by a family's table: the one place where files and table meet.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,46 +16,36 @@
 
 namespace masbak::models {
 
-// One line of a family's table. "{}" in the name is the layer's number; {experts} lines stand for one tensor
-// an expert, with "{e}" for its number.
-struct WeightRow {
-  std::string name;
-  std::vector<int64_t> shape;
-  int64_t experts = 0;  // 0: one tensor
-};
+// The tensors that hold a weight in this checkpoint: the weight itself under its name, else the published layout that
+// is there. NOT_FOUND with the name if none is; their shapes are not checked.
+std::vector<StoredTensor> stored_tensors(const WeightSpec& spec, const Checkpoint& checkpoint);
 
-// Lines for the layers [first, last).
-struct WeightBlock {
-  int64_t first = 0, last = 0;
-  std::vector<WeightRow> rows;
-};
-std::vector<WeightSpec> expand_weight_table(const std::vector<WeightRow>& outside,
-                                            const std::vector<WeightBlock>& blocks);
+// Whether the name belongs to what the family leaves out on purpose.
+bool is_left_out(const std::string& name, const std::vector<std::string>& left_out);
 
-// Reads the tensors of one checkpoint, each checked against the table. After the model is put together, finish()
-// refuses what the table names and nothing asked for, and notes tensors of the checkpoint that the table lacks.
+// Reads the weights of one checkpoint, each checked against the table. After the model is put together, finish()
+// refuses what the table names and nothing asked for, and tensors of the checkpoint that the table lacks.
 class WeightReader {
  public:
   WeightReader(const Checkpoint& checkpoint, std::vector<WeightSpec> table, at::ScalarType dtype);
 
-  bool in_table(const std::string& name) const { return shapes_.count(name) > 0; }
+  bool in_table(const std::string& name) const { return table_.count(name) > 0; }
+  // Mapped where one tensor of the file is the weight in that type, else put together in memory.
   at::Tensor tensor(const std::string& name) { return tensor(name, dtype_); }
   at::Tensor tensor(const std::string& name, at::ScalarType dtype);
   // "….weight", and "….bias" where the table has one.
-  std::shared_ptr<Projection> projection(const std::string& prefix);
-  // The experts of one layer, from "`prefix`.{e}.`part`.weight" for each part, joined along the outputs, or from
-  // the fused "`prefix`.`fused`" as some write it.
-  std::shared_ptr<ExpertProjection> experts(const std::string& prefix, int64_t count,
-                                            const std::vector<std::string>& parts, const std::string& fused);
-  // `ignored` begins the names that the family leaves out on purpose.
-  void finish(const std::vector<std::string>& ignored) const;
+  std::shared_ptr<Projection> projection(const std::string& prefix) { return projection(prefix, dtype_); }
+  std::shared_ptr<Projection> projection(const std::string& prefix, at::ScalarType dtype);
+  // A weight for each expert, [E, out, in].
+  std::shared_ptr<ExpertProjection> experts(const std::string& name);
+  void finish(const std::vector<std::string>& left_out) const;
 
  private:
-  const std::vector<int64_t>& shape(const std::string& name) const;
+  at::Tensor read(const StoredTensor& stored, at::ScalarType dtype);
 
   const Checkpoint& checkpoint_;
-  std::map<std::string, std::vector<int64_t>> shapes_;
-  std::set<std::string> used_;
+  std::map<std::string, WeightSpec> table_;
+  std::set<std::string> asked_, used_;  // names of the table, names of the files
   at::ScalarType dtype_;
 };
 

@@ -29,8 +29,9 @@ class Attention {
   virtual void weights_changed() {}
 };
 
-// softmax(scale * q k^T) v of one segment; token i sees the keys up to L - n + i.
-// q_nHQ, k_LGQ, v_LGV with H a multiple of G -> [n, H * V]. Q and V may differ.
-at::Tensor causal_attention(const at::Tensor& q_nHQ, const at::Tensor& k_LGQ, const at::Tensor& v_LGV, double scale);
+// softmax(scale * q k^T) v of one segment; token i sees the keys up to L - n + i, with a window the last `window` of
+// these. q_nHQ, k_LGQ, v_LGV with H a multiple of G -> [n, H * V]. Q and V may differ.
+at::Tensor causal_attention(const at::Tensor& q_nHQ, const at::Tensor& k_LGQ, const at::Tensor& v_LGV, double scale,
+                            int64_t window = 0);
 
 }  // namespace masbak::models

@@ -59,7 +59,7 @@ at::Tensor MixtureOfExperts::forward(const at::Tensor& x_TD, Routing* routing) {
 }
 
 void MixtureOfExperts::collect_slots(const std::string& prefix, int layer, std::vector<Slot>& slots) {
-  slots.push_back({prefix + ".gate", Group::kRouter, layer, &router.gate, nullptr});
+  slots.push_back({prefix + "." + router_name, Group::kRouter, layer, &router.gate, nullptr});
   slots.push_back({prefix + ".experts.gate_up_proj", Group::kExperts, layer, nullptr, &gate_up_proj});
   slots.push_back({prefix + ".experts.down_proj", Group::kExperts, layer, nullptr, &down_proj});
   if (shared_experts) shared_experts->collect_slots(prefix + ".shared_experts", layer, slots);

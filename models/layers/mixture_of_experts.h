@@ -11,7 +11,8 @@
 namespace masbak::models {
 
 struct MixtureOfExperts final : FeedForward {
-  SigmoidRouter router;
+  Router router;
+  std::string router_name = "gate";                // in the slots
   std::shared_ptr<ExpertProjection> gate_up_proj;  // [E, 2 I, D], gate first
   std::shared_ptr<ExpertProjection> down_proj;     // [E, D, I]
   std::shared_ptr<GatedMlp> shared_experts;        // null if there are none

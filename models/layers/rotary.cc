@@ -47,14 +47,14 @@ at::Tensor Rotary::plain_frequencies(double theta) const {
   return at::pow(theta, exponents).reciprocal();
 }
 
-Rotary Rotary::read(const base::Fields& config, int64_t size, int64_t max_positions) {
+Rotary Rotary::read(const base::Fields& config, int64_t size, int64_t max_positions, double default_theta) {
   Rotary rotary;
   rotary.size_ = size;
   rotary.max_positions_ = max_positions;
-  const double theta = config.get<double>("rope_theta", 10000.0);
-  // rope_scaling wins if both are there, as in transformers.
-  const base::Fields fields =
-      config.has("rope_scaling") ? config.child("rope_scaling") : config.child("rope_parameters");
+  const double theta = config.get<double>("rope_theta", default_theta);
+  // rope_scaling wins if both are there and it says anything, as in transformers.
+  const bool older = config.has("rope_scaling") && !config.raw("rope_scaling").empty();
+  const base::Fields fields = older ? config.child("rope_scaling") : config.child("rope_parameters");
   config.accept({"rope_parameters", "rope_scaling"});
   rotary.theta_ = positive(fields, "rope_theta", fields.get<double>("rope_theta", theta));
   rotary.type_ = rope_type(fields);
@@ -64,10 +64,14 @@ Rotary Rotary::read(const base::Fields& config, int64_t size, int64_t max_positi
   }
   const int64_t inside = fields.get<int64_t>("original_max_position_embeddings", max_positions);
   rotary.original_positions_ = config.get<int64_t>("original_max_position_embeddings", inside);
+  if (rotary.original_positions_ < 1) fields.fail("original_max_position_embeddings", "must be at least 1");
   const double ratio = static_cast<double>(max_positions) / rotary.original_positions_;
   const bool stretched = rotary.type_ == "yarn" || rotary.type_ == "longrope";
   rotary.factor_ = positive(fields, "factor", fields.get<double>("factor", stretched ? ratio : 1.0));
   rotary.frequencies_ = rotary.plain_frequencies(rotary.theta_);
+  if (rotary.type_ == "dynamic" && size == 2) {
+    fields.fail("rope_type", "dynamic needs heads of more than two rotated features");
+  }
   if (rotary.type_ == "linear") {
     rotary.frequencies_ = rotary.frequencies_ / rotary.factor_;
   } else if (rotary.type_ == "yarn") {
@@ -138,11 +142,21 @@ void Rotary::read_llama3(const base::Fields& fields, double factor) {
   frequencies_ = at::where(medium, between, slow);
 }
 
+int64_t Rotary::max_length() const {
+  const bool before = type_ == "linear" || type_ == "dynamic";
+  const double stretched = factor_ * (before ? max_positions_ : type_ == "yarn" ? original_positions_ : 0);
+  // A factor that no machine could use must not overflow.
+  return std::max(max_positions_, static_cast<int64_t>(std::min(stretched, 1e15)));
+}
+
 at::Tensor Rotary::frequencies(int64_t length) const {
   if (type_ == "longrope" && length > original_positions_) return long_frequencies_;
   if (type_ == "dynamic" && length > max_positions_) {
-    const double stretch = factor_ * length / max_positions_ - (factor_ - 1);
-    return plain_frequencies(theta_ * std::pow(stretch, static_cast<double>(size_) / (size_ - 2)));
+    // In float32, as transformers has it: there the length is a tensor.
+    const float factor = static_cast<float>(factor_);
+    const float stretch = factor * static_cast<float>(length) / static_cast<float>(max_positions_) - (factor - 1);
+    const float power = std::pow(stretch, static_cast<float>(static_cast<double>(size_) / (size_ - 2)));
+    return plain_frequencies(static_cast<float>(theta_) * power);
   }
   return frequencies_;
 }

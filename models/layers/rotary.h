@@ -16,9 +16,9 @@ namespace masbak::models {
 class Rotary {
  public:
   // Reads rope_parameters (transformers 5) or rope_scaling and rope_theta (before) of config.json.
-  // `size` is the number of rotated features of a head. UNIMPLEMENTED for another type or an unknown
-  // field in it, INVALID_ARGUMENT for a value out of range.
-  static Rotary read(const base::Fields& config, int64_t size, int64_t max_positions);
+  // `size` is the number of rotated features of a head, `theta` the family's own. UNIMPLEMENTED for another type or an
+  // unknown field in it, INVALID_ARGUMENT for a value out of range.
+  static Rotary read(const base::Fields& config, int64_t size, int64_t max_positions, double theta = 10000.0);
 
   // Tokens [begin, end) of one sequence: `end` is the length that dynamic and longrope look at.
   struct Span {
@@ -30,6 +30,10 @@ class Rotary {
   // What yarn multiplies the attention's scale with in DeepSeek's models: mscale(factor, mscale_all_dim)^2,
   // 1 where it does not apply.
   double attention_scale() const { return attention_scale_; }
+
+  // Tokens that a sequence may have: max_position_embeddings, or what the stretching makes of it where that field
+  // holds the length before it (linear, dynamic, yarn).
+  int64_t max_length() const;
 
  private:
   void read_yarn(const base::Fields& fields, double factor);

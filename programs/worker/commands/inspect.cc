@@ -15,6 +15,7 @@ int inspect(const std::filesystem::path& folder) {
                     {"parameters", found.parameters},
                     {"active_parameters", found.active_parameters},
                     {"kv_cache_bytes_per_token", found.kv_cache_bytes_per_token},
+                    {"multi_head_cache_bytes_per_token", found.multi_head_cache_bytes_per_token},
                     {"kv_cache_ratio_to_multi_head_attention", found.kv_cache_ratio},
                     {"weights_bytes", found.weights_bytes},
                     {"dtype", found.dtype},
@@ -24,7 +25,8 @@ int inspect(const std::filesystem::path& folder) {
                     {"vocabulary", found.vocabulary},
                     {"max_positions", found.max_positions},
                     {"experts", found.experts},
-                    {"experts_per_token", found.experts_per_token}};
+                    {"experts_per_token", found.experts_per_token},
+                    {"notes", found.notes}};
   std::cout << report.dump() << "\n";
   return 0;
 }

@@ -9,6 +9,7 @@
 #include "models/checkpoint/tensor.h"
 #include "models/families/causal_model.h"
 #include "programs/worker/commands.h"
+#include "programs/worker/json_lines.h"
 
 namespace masbak::worker {
 namespace {
@@ -55,7 +56,7 @@ at::Tensor sequence_logits(models::CausalModel& model, const std::vector<int32_t
   return all;
 }
 
-int logits(const LogitsOptions& options) {
+int64_t logits(const LogitsOptions& options) {
   const std::unique_ptr<models::CausalModel> model = models::load_model(options.model, options.dtype);
   if (!options.adapter.empty()) adapters::apply_adapter(*model, options.adapter);
   const std::vector<std::vector<int32_t>> sequences = read_sequences(options.tokens, model->info().vocabulary);
@@ -67,6 +68,35 @@ int logits(const LogitsOptions& options) {
     tensors.push_back(models::tensor_to_write("logits." + std::to_string(tensors.size()), results.back()));
   }
   models::write_safetensors(options.out, tensors);
+  return static_cast<int64_t>(sequences.size());
+}
+
+// One object a line of standard input with the names of the arguments, so that many small models cost one start.
+int logits_of_lines() {
+  answer_json_lines([](const base::Json& object, int line) {
+    const base::Fields fields = base::Fields::from_json(object, "standard input", line);
+    LogitsOptions options;
+    options.model = fields.get<std::string>("model");
+    options.tokens = fields.get<std::string>("tokens");
+    options.out = fields.get<std::string>("out");
+    options.adapter = fields.get<std::string>("adapter", "");
+    options.dtype = fields.get<std::string>("dtype", options.dtype);
+    options.steps = fields.get<bool>("steps", false);
+    fields.finish();
+    return base::Json{{"out", options.out}, {"sequences", logits(options)}};
+  });
+  return 0;
+}
+
+int run_logits(const LogitsOptions& options, bool batch) {
+  const bool given = !options.model.empty() || !options.tokens.empty() || !options.out.empty();
+  if (batch && given)
+    base::fail_input("--batch reads models, tokens and outputs from standard input, one object a line");
+  if (batch) return logits_of_lines();
+  if (options.model.empty() || options.tokens.empty() || options.out.empty()) {
+    base::fail_input("expected MODEL, --tokens and --out; or --batch and an object with model, tokens and out a line");
+  }
+  logits(options);
   return 0;
 }
 
@@ -76,14 +106,17 @@ void add_logits(CommandLine& line) {
   auto options = std::make_shared<LogitsOptions>();
   CLI::App* command = line.app.add_subcommand("logits", "The logits after every token of each sequence");
   command->footer("Example: masbak-worker logits models/base --tokens T.json --out O.safetensors");
-  command->add_option("MODEL", options->model, "Model folder")->required();
-  command->add_option("--tokens", options->tokens, "JSON file: a list of lists of token ids")->required();
-  command->add_option("--out", options->out, "File to write: logits.0, logits.1, … [tokens, vocabulary], float32")
-      ->required();
+  command->add_option("MODEL", options->model, "Model folder");
+  command->add_option("--tokens", options->tokens, "JSON file: a list of lists of token ids");
+  command->add_option("--out", options->out, "File to write: logits.0, logits.1, … [tokens, vocabulary], float32");
   command->add_option("--adapter", options->adapter, "Adapter folder in PEFT's format");
   command->add_option("--dtype", options->dtype, "float32, bfloat16 or auto (the checkpoint's)");
   command->add_flag("--steps", options->steps, "Token by token with the cache, as generation does it");
-  command->callback([options, &chosen = line.chosen] { chosen = [options] { return logits(*options); }; });
+  auto batch = std::make_shared<bool>(false);
+  command->add_flag("--batch", *batch,
+                    "Read {\"model\":…,\"tokens\":…,\"out\":…,\"dtype\":…,\"steps\":…} a line instead");
+  command->callback(
+      [options, batch, &chosen = line.chosen] { chosen = [options, batch] { return run_logits(*options, *batch); }; });
 }
 
 }  // namespace masbak::worker

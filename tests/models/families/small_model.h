@@ -55,7 +55,7 @@ inline std::unique_ptr<FeedForward> random_experts(at::ScalarType type) {
   auto moe = std::make_unique<MixtureOfExperts>();
   moe->router.gate = make_projection(at::randn({kExperts, kHidden}));
   moe->router.correction_E = at::randn({kExperts}) * 0.1;
-  moe->router.experts_per_token = kPerToken;
+  moe->router.rule.experts_per_token = kPerToken;
   moe->gate_up_proj = make_expert_projection(random_weight({kExperts, 2 * kInner, kHidden}, type));
   moe->down_proj = make_expert_projection(random_weight({kExperts, kHidden, kInner}, type));
   moe->shared_experts = random_mlp(kInner, type, Group::kSharedExperts);
