@@ -21,7 +21,8 @@ std::string escape_members(char kind) {
   const auto set = CharacterClass::read_escape(escape, at);
   std::vector<char32_t> edges = property_edges();
   set->append_edges(edges);
-  edges.push_back(kTabledPoints);
+  // Past the table only the variation selectors differ from their neighbours.
+  edges.insert(edges.end(), {kTabledPoints, 0xE0100, 0xE01F0, 0x110000});
   std::sort(edges.begin(), edges.end());
   std::string members;
   char hex[32];
@@ -29,11 +30,9 @@ std::string escape_members(char kind) {
     if (edges[i] == edges[i + 1] || !set->contains(edges[i])) continue;
     size_t last = i;
     while (last + 2 < edges.size() && set->contains(edges[last + 1])) ++last;
-    // What lies past the table is alike.
-    const char32_t end = last + 2 == edges.size() ? 0x10FFFF : edges[last + 1] - 1;
     members.append(
         hex, static_cast<size_t>(std::snprintf(hex, sizeof hex, "\\x{%X}-\\x{%X}", static_cast<unsigned>(edges[i]),
-                                               static_cast<unsigned>(end))));
+                                               static_cast<unsigned>(edges[last + 1] - 1))));
     i = last;
   }
   return members;
