@@ -158,8 +158,9 @@ def main_table(result):
     apart = max(abs(a - b) for a, b in zip(result["ours"]["losses"], result["peft"]["losses"]))
     return f"""## {case.name}
 
-{case.rows} × {case.length} tokens a step, r = 16, bfloat16, {case.steps} steps. The largest difference of a loss is {apart:.4f}. The
-arithmetic of a token is {result["flops"] / 1e6:.0f} MFLOP; a large bfloat16 product ran at {result["rate"] / 1e9:.0f} GFLOP/s.
+{case.rows} × {case.length} tokens a step, r = 16, bfloat16, {case.steps} steps. The largest difference of a loss is
+{apart:.4f}. The arithmetic of a token is {result["flops"] / 1e6:.0f} MFLOP; a large bfloat16 product ran at
+{result["rate"] / 1e9:.0f} GFLOP/s.
 
 | | tokens/s | peak memory | share of the GEMM rate | last loss | joules a million tokens |
 | --- | --- | --- | --- | --- | --- |
@@ -227,8 +228,8 @@ def plot(points, file):
 def report(results, points, picture):
     text = f"""# Performance
 
-Written by `make bench` (bench/train_vs_peft.py) on {os.cpu_count()} cores, without a GPU. Both sides ran one after the other in one
-run, each a process of its own, from the same adapter and on the same tokens; the ratios are the result.
+Written by `make bench` (bench/train_vs_peft.py) on {os.cpu_count()} cores, without a GPU. Both sides ran one after the
+other in one run, each a process of its own, from the same adapter and on the same tokens; the ratios are the result.
 
 """ + "\n".join(main_table(result) for result in results)
     if points:

@@ -1,6 +1,7 @@
 """What is trained in the comparison with PEFT: the models, their tokens, and the arithmetic of a step.
 
-A case is a model folder, rows of token ids and a LoRA. Both sides start from the same adapter folder, which PEFT writes.
+A case is a model folder, rows of token ids and a LoRA. Both sides start from the same adapter folder, which PEFT
+writes.
 """
 import json
 import pathlib
@@ -56,16 +57,29 @@ class Case:
         return 4 * weights + 6 * lora + 6 * scores
 
     def write_tokens(self, file):
+        ids = self.text_ids() if (self.model / "tokenizer.json").exists() else self.random_ids()
+        with open(file, "w") as out:
+            for begin in range(0, self.rows * self.steps * self.length, self.length):
+                row = ids[begin:begin + self.length]
+                out.write(json.dumps({"input_ids": row, "labels": row}) + "\n")
+
+    def random_ids(self):
+        """A skewed distribution, as words have: the loss falls from the first steps on."""
         import torch
 
         vocabulary = json.loads((self.model / "config.json").read_text())["vocab_size"]
-        generator = torch.Generator().manual_seed(7)
-        with open(file, "w") as out:
-            for _ in range(self.rows * self.steps):
-                # A skewed distribution, as words have: a loss that falls from the first steps on.
-                draws = torch.rand(self.length, generator=generator) ** 3
-                ids = (draws * (vocabulary - 1)).long().tolist()
-                out.write(json.dumps({"input_ids": ids, "labels": ids}) + "\n")
+        draws = torch.rand(self.rows * self.steps * self.length, generator=torch.Generator().manual_seed(7)) ** 3
+        return (draws * (vocabulary - 1)).long().tolist()
+
+    def text_ids(self):
+        """The example's conversations one after another, as often as it takes."""
+        from transformers import AutoTokenizer
+
+        source = pathlib.Path(os.environ["MASBAK_SOURCE"]) / "examples" / "refinery" / "train.jsonl"
+        text = "\n".join(message["content"] for line in source.read_text(encoding="utf-8").splitlines()
+                         for message in json.loads(line)["messages"])
+        ids = AutoTokenizer.from_pretrained(self.model)(text)["input_ids"]
+        return ids * (self.rows * self.steps * self.length // len(ids) + 1)
 
 
 def random_model(folder, *, layers=8, experts=32, vocabulary=32768, positions=8192):
@@ -89,7 +103,7 @@ def mla_case(folder, *, rows=2, length=1024, steps=8, **sizes):
     return Case("DeepSeek-V3 of 133 M, LoRA on MLA", random_model(folder, **sizes), MLA, [], rows, length, steps)
 
 
-def demo_case(rows=2, length=1024, steps=8):
+def demo_case(rows=2, length=512, steps=8):
     """LoRA on attention and on every routed expert of the demonstration model."""
     return Case("demonstration model of 290 M, LoRA on MLA and experts", masbak_oracle.adopted(), DEMO_LINEARS, EXPERTS,
                 rows, length, steps)
