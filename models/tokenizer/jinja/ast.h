@@ -15,6 +15,15 @@ using Test = bool (*)(Render& render, const Value& input, Arguments& arguments);
 // A method of strings, lists or dicts.
 using Method = Value (*)(Render& render, const Value& receiver, Arguments& arguments);
 
+// What a name means as a method, by the type of the receiver; null where there is none.
+struct MethodSet {
+  Method text = nullptr, dict = nullptr, list = nullptr, sequence = nullptr;  // sequence: tuples and ranges
+  bool unsafe_dict = false, unsafe_list = false;                              // the sandbox refuses it
+
+  // `unsafe` is set for a method that the sandbox refuses.
+  Method of(const Value& receiver, bool& unsafe) const;
+};
+
 enum class BinaryOp : uint8_t { kAdd, kSub, kMul, kDiv, kFloorDiv, kMod, kPow };
 enum class CompareOp : uint8_t { kEq, kNe, kLt, kLe, kGt, kGe, kIn, kNotIn };
 
@@ -53,7 +62,8 @@ struct Expr {
   Kind kind;
   int line;
   int depth = 1;
-  Value constant;    // kConst; the attribute's name of kAttribute
+  // kConst; of kName and kAttribute the undefined value for what is missing (from a dict).
+  Value constant;
   int name = -1;     // kName: index into Template::names
   std::string text;  // name, attribute, filter or test
   BinaryOp binary = BinaryOp::kAdd;
@@ -63,6 +73,8 @@ struct Expr {
   CallArguments arguments;          // kCall, kFilter, kTest
   Filter filter = nullptr;
   Test test = nullptr;
+  MethodSet methods;              // kAttribute
+  const Value* global = nullptr;  // kName
 };
 
 struct Stmt;
@@ -124,6 +136,7 @@ struct Template {
   Block body;
   bool has_generation = false;
   int loop = -1, caller = -1, varargs = -1, kwargs = -1;  // ids of these names
+  Pins pins;                                              // the constants in `body`; last, since it must go first
 };
 
 }  // namespace masbak::models::jinja

@@ -41,6 +41,7 @@ bool equal(const Value& left, const Value& right, int depth) {
   }
   if (left.type() != right.type()) return false;
   switch (left.type()) {
+    case Value::Type::kBigInt: return left.text() == right.text();
     case Value::Type::kUndefined:
     case Value::Type::kNone: return true;
     case Value::Type::kString:
@@ -62,6 +63,9 @@ int compare(const Value& left, const Value& right, const char* sign, int depth) 
       return left.as_integer() < right.as_integer() ? -1 : left.as_integer() > right.as_integer();
     }
     return left.as_double() < right.as_double() ? -1 : left.as_double() > right.as_double();
+  }
+  if (left.type() == Value::Type::kBigInt || right.type() == Value::Type::kBigInt) {
+    fail("integers past 64 bits cannot be put in order here");
   }
   if (left.is_string() && right.is_string()) {
     Work::spend_bytes(std::min(left.text().size(), right.text().size()));

@@ -58,31 +58,44 @@ Value list_count(Render& render, const Value& self, Arguments& arguments) {
 
 }  // namespace
 
-Method find_method(const Value& receiver, const std::string& name, bool& unsafe) {
+MethodSet find_methods(std::string_view name) {
   static const MethodTable kDict = {{"get", dict_get},
                                     {"items", dict_view<List::Kind::kItems>},
                                     {"keys", dict_view<List::Kind::kKeys>},
                                     {"values", dict_view<List::Kind::kValues>},
                                     {"copy", copy}};
-  static const MethodTable kList = {{"index", list_index}, {"count", list_count}, {"copy", copy}};
+  static const MethodTable kSequence = {{"index", list_index}, {"count", list_count}};
   static const std::unordered_set<std::string_view> kUnsafeDict = {"clear", "pop", "popitem", "setdefault", "update"};
   static const std::unordered_set<std::string_view> kUnsafeList = {"append", "clear", "pop",    "reverse",
                                                                    "insert", "sort",  "extend", "remove"};
-  const MethodTable* table = nullptr;
-  if (receiver.is_string()) {
-    table = &string_methods();
-  } else if (receiver.is_dict()) {
-    table = &kDict;
-    unsafe = kUnsafeDict.contains(name);
-  } else if (receiver.is_list() && receiver.list().is_sequence()) {
-    bool plain = receiver.list().kind == List::Kind::kList;
-    if (!plain && name == "copy") return nullptr;
-    table = &kList;
-    unsafe = plain && kUnsafeList.contains(name);
+  auto in = [&](const MethodTable& table) {
+    auto found = table.find(name);
+    return found == table.end() ? nullptr : found->second;
+  };
+  MethodSet set;
+  set.text = in(string_methods());
+  set.dict = in(kDict);
+  set.sequence = set.list = in(kSequence);
+  if (name == "copy") set.list = copy;
+  set.unsafe_dict = kUnsafeDict.contains(name);
+  set.unsafe_list = kUnsafeList.contains(name);
+  return set;
+}
+
+Method MethodSet::of(const Value& receiver, bool& unsafe) const {
+  if (receiver.is_string()) return text;
+  if (receiver.is_dict()) {
+    unsafe = unsafe_dict;
+    return dict;
   }
-  if (table == nullptr || unsafe) return nullptr;
-  auto found = table->find(name);
-  return found == table->end() ? nullptr : found->second;
+  if (!receiver.is_list() || !receiver.list().is_sequence()) return nullptr;
+  if (receiver.list().kind != List::Kind::kList) return sequence;
+  unsafe = unsafe_list;
+  return list;
+}
+
+Method find_method(const Value& receiver, const std::string& name, bool& unsafe) {
+  return find_methods(name).of(receiver, unsafe);
 }
 
 }  // namespace masbak::models::jinja

@@ -112,7 +112,7 @@ Value Render::evaluate(const Expr& expr) {
       if (expr.kids[2]) return evaluate(*expr.kids[2]);
       return Value::undefined("the inline if-expression on line " + std::to_string(expr.line) +
                               " evaluated to false and no else section was defined.");
-    case Expr::Kind::kAttribute: return attribute(evaluate(*expr.kids[0]), expr.text);
+    case Expr::Kind::kAttribute: return attribute(evaluate(*expr.kids[0]), expr);
     case Expr::Kind::kItem: return evaluate_item(expr);
     case Expr::Kind::kCall: return evaluate_call(expr);
     case Expr::Kind::kFilter: return evaluate_filter(expr, nullptr);
@@ -133,8 +133,7 @@ const Value* Render::look_up(int name) const {
 
 Value Render::evaluate_name(const Expr& expr) {
   if (const Value* value = look_up(expr.name)) return *value;
-  if (const Value* global = find_global(expr.text)) return *global;
-  return Value::undefined("'" + expr.text + "' is undefined");
+  return expr.global != nullptr ? *expr.global : expr.constant;
 }
 
 Value Render::evaluate_binary(const Expr& expr) {
@@ -169,7 +168,12 @@ Value Render::evaluate_compare(const Expr& expr) {
 Value Render::evaluate_concat(const Expr& expr) {
   std::string text;
   for (const ExprPtr& kid : expr.kids) {
-    text += to_text(evaluate(*kid));
+    const Value part = evaluate(*kid);
+    if (part.is_string()) {
+      text += part.text();
+    } else {
+      text += to_text(part);
+    }
     check_size(text);
   }
   return make_text(std::move(text));
@@ -194,17 +198,25 @@ Value Render::attribute(const Value& object, const std::string& name) {
     default: break;
   }
   bool unsafe = false;
-  if (Method method = find_method(object, name, unsafe)) {
-    auto bound = std::make_shared<BoundMethod>();
+  Method method = find_method(object, name, unsafe);
+  if (method != nullptr && !unsafe) {
+    auto bound = make_object<BoundMethod>();
     bound->receiver = object;
     bound->method = method;
-    return Value::object(Value::Type::kCallable, std::move(bound));
+    return Value::object(Value::Type::kCallable, bound);
   }
   if (unsafe) return unsafe_attribute(object, name);
   if (object.is_dict()) {
     if (const Value* value = object.dict().find(std::string_view(name))) return *value;
   }
   return no_attribute(object, name);
+}
+
+Value Render::attribute(const Value& object, const Expr& expr) {
+  bool unsafe = false;
+  if (!object.is_dict() || expr.methods.of(object, unsafe) != nullptr || unsafe) return attribute(object, expr.text);
+  const Value* value = object.dict().find(std::string_view(expr.text));
+  return value != nullptr ? *value : expr.constant;
 }
 
 Value Render::item(const Value& object, const Value& key) {
@@ -302,12 +314,13 @@ Value Render::evaluate_call(const Expr& expr) {
   if (callee.kind == Expr::Kind::kAttribute) {
     Value object = evaluate(*callee.kids[0]);
     bool unsafe = false;
-    if (Method method = find_method(object, callee.text, unsafe)) {  // spares the bound method
+    Method method = callee.methods.of(object, unsafe);
+    if (method != nullptr && !unsafe) {  // spares the bound method
       Arguments arguments = evaluate_arguments(expr.arguments);
       line_ = expr.line;
       return method(*this, object, arguments);
     }
-    Value function = attribute(object, callee.text);
+    Value function = attribute(object, callee);
     Arguments arguments = evaluate_arguments(expr.arguments);
     line_ = expr.line;
     return call(function, arguments);

@@ -18,10 +18,10 @@ namespace {
 
 Value macro_value(const Stmt& macro, Scope* home) {
   for (Scope* scope = home; scope != nullptr && !scope->kept; scope = scope->parent) scope->kept = true;
-  auto callable = std::make_shared<MacroCall>();
+  auto callable = make_object<MacroCall>();
   callable->macro = &macro;
   callable->home = home;
-  return Value::object(Value::Type::kCallable, std::move(callable));
+  return Value::object(Value::Type::kCallable, callable);
 }
 
 }  // namespace
@@ -62,10 +62,10 @@ Value Render::make_text(std::string text, bool markup) {
 }
 
 Value Render::make_namespace(std::vector<std::pair<std::string, Value>> items) {
-  auto space = std::make_shared<Namespace>();
+  auto space = make_object<Namespace>();
   for (auto& [key, value] : items) space->set(key, std::move(value));
   namespaces_.push_back(space);
-  return Value::object(Value::Type::kNamespace, std::move(space));
+  return Value::object(Value::Type::kNamespace, space);
 }
 
 Scope* Render::enter(Scope* parent) {
@@ -213,7 +213,7 @@ Render::Flow Render::execute_if(const Stmt& stmt) {
 
 void Render::run_loop(const Stmt& stmt, Scope* home, Items items, int64_t depth) {
   Depth nesting(*this);
-  auto loop = std::make_shared<LoopRun>(*this, stmt, home, std::move(items), depth);
+  auto loop = make_object<LoopRun>(*this, stmt, home, std::move(items), depth);
   Scope* outer = scope_;
   bool any = false;
   while (loop->next()) {

@@ -102,6 +102,7 @@ ExprPtr ExpressionParser::make(Expr::Kind kind, int line, ExprPtr left, ExprPtr 
 
 ExprPtr ExpressionParser::constant(Value value, int line) const {
   ExprPtr expr = make(Expr::Kind::kConst, line);
+  template_.pins.pin(value);
   expr->constant = std::move(value);
   return expr;
 }

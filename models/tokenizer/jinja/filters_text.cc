@@ -58,8 +58,12 @@ Value trim(Render& render, const Value& input, Arguments& arguments) {
   arguments.check("trim", 1, {"chars"});
   const Value* chars = arguments.find(0, "chars");
   const std::string* unwanted = chars == nullptr || chars->is_none() ? nullptr : &string_argument(*chars, "trim");
-  std::string text = to_text(input);
-  return render.make_text(std::string(strip(text, unwanted, true, true)), input.is_markup());
+  if (input.is_string()) {
+    const std::string_view kept = strip(input.text(), unwanted, true, true);
+    return kept.size() == input.text().size() ? input : render.make_text(std::string(kept), input.is_markup());
+  }
+  const std::string text = to_text(input);
+  return render.make_text(std::string(strip(text, unwanted, true, true)));
 }
 
 template <std::string (*kWork)(std::string_view)>

@@ -92,25 +92,38 @@ struct Joiner : Callable {
 };
 
 Value joiner(Render&, Arguments& arguments) {
-  auto result = std::make_shared<Joiner>();
+  auto result = make_object<Joiner>();
   const Value* separator = arguments.find(0, "sep");
   result->separator = separator == nullptr ? ", " : to_text(*separator);
-  return Value::object(Value::Type::kCallable, std::move(result));
+  return Value::object(Value::Type::kCallable, result);
 }
 
-Value function(Value (*pointer)(Render&, Arguments&)) {
-  return Value::object(Value::Type::kCallable, std::make_shared<Function>(pointer));
+struct Globals {
+  std::unordered_map<std::string_view, Value> values;
+  Pins pins;
+};
+
+// Never freed: all threads read it until the very end.
+const Globals* make_globals() {
+  auto* globals = new Globals;
+  auto add = [&](std::string_view name, Value (*pointer)(Render&, Arguments&)) {
+    Value value = Value::object(Value::Type::kCallable, make_object<Function>(pointer));
+    globals->pins.pin(value);
+    globals->values.emplace(name, std::move(value));
+  };
+  add("range", range);
+  add("dict", dict);
+  add("joiner", joiner);
+  add("namespace", new_namespace);
+  add("raise_exception", raise_exception);
+  add("strftime_now", strftime_now);
+  return globals;
 }
 
 }  // namespace
 
 const Value* find_global(const std::string& name) {
-  static const std::unordered_map<std::string_view, Value> kGlobals = {{"range", function(range)},
-                                                                       {"dict", function(dict)},
-                                                                       {"joiner", function(joiner)},
-                                                                       {"namespace", function(new_namespace)},
-                                                                       {"raise_exception", function(raise_exception)},
-                                                                       {"strftime_now", function(strftime_now)}};
+  static const auto& kGlobals = make_globals()->values;
   auto found = kGlobals.find(name);
   return found == kGlobals.end() ? nullptr : &found->second;
 }

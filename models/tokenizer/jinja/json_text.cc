@@ -2,44 +2,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/tokenizer/jinja/json_reader.h"
 #include "models/tokenizer/jinja/render.h"
-#include "models/tokenizer/unicode.h"
 
 namespace masbak::models::jinja {
 namespace {
-
-void append_code(std::string& out, unsigned code) {
-  static const char kDigits[] = "0123456789abcdef";
-  out += "\\u";
-  for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[code >> shift & 15];
-}
-
-void append_json_string(std::string& out, std::string_view text, bool ascii) {
-  out += '"';
-  for (size_t at = 0; at < text.size();) {
-    unsigned char c = static_cast<unsigned char>(text[at]);
-    static constexpr std::string_view kNamed = "\"\\\n\r\t\b\f", kLetters = "\"\\nrtbf";
-    if (size_t named = kNamed.find(static_cast<char>(c)); named != std::string_view::npos) {
-      out += '\\';
-      out += kLetters[named];
-      ++at;
-    } else if (c < 0x20 || (ascii && c == 0x7F)) {
-      append_code(out, c);
-      ++at;
-    } else if (c < 0x80 || !ascii) {
-      out += text[at++];
-    } else {
-      char32_t point = next_code_point(text, at);
-      if (point >= 0x10000) {
-        append_code(out, 0xD800 + ((point - 0x10000) >> 10));
-        append_code(out, 0xDC00 + ((point - 0x10000) & 0x3FF));
-      } else {
-        append_code(out, point);
-      }
-    }
-  }
-  out += '"';
-}
 
 class Writer {
  public:
@@ -52,6 +19,7 @@ class Writer {
       case Value::Type::kNone: out_ += "null"; return;
       case Value::Type::kBool: out_ += value.as_integer() != 0 ? "true" : "false"; return;
       case Value::Type::kInt: out_ += std::to_string(value.as_integer()); return;
+      case Value::Type::kBigInt: out_ += value.text(); return;
       case Value::Type::kFloat: out_ += number(value.as_double()); return;
       case Value::Type::kString: append_json_string(out_, value.text(), ascii_); return;
       case Value::Type::kDict: write_dict(value.dict(), depth); return;
@@ -97,11 +65,13 @@ class Writer {
     if (key.is_bool()) return key.as_integer() != 0 ? "true" : "false";
     if (key.is_integer()) return std::to_string(key.as_integer());
     if (key.is_number()) return number(key.as_double());
+    if (key.type() == Value::Type::kBigInt) return key.text();
     fail("keys must be str, int, float, bool or None, not " + type_name(key));
   }
 
   void write_dict(const Dict& dict, int depth) {
     std::vector<const std::pair<Value, Value>*> items;
+    items.reserve(dict.items.size());
     for (const auto& item : dict.items) items.push_back(&item);
     if (sort_) {
       std::stable_sort(items.begin(), items.end(),

@@ -250,7 +250,8 @@ class Lexer {
       lexeme.number = std::strtod(text.c_str(), nullptr);
     } else {
       lexeme.integer = std::strtoll(text.c_str() + (base == 10 ? 0 : 2), nullptr, base);
-      if (errno == ERANGE) fail_here("the integer " + text + " is past 64 bits");
+      lexeme.big = errno == ERANGE;
+      if (lexeme.big && base != 10) fail_here("the integer " + text + " is past 64 bits");
     }
     lexemes_.push_back(std::move(lexeme));
     move_to(end);

@@ -28,6 +28,7 @@ struct Lexeme {
   std::string text;  // data, name, unescaped string, operator
   int64_t integer = 0;
   double number = 0;
+  bool big = false;  // an integer past 64 bits: its digits are in `text`
 };
 
 // A template that is not well formed: line and cause.

@@ -5,10 +5,10 @@ namespace {
 
 // loop.cycle and loop.changed, bound to their loop.
 struct LoopMethod : Callable {
-  std::shared_ptr<Object> loop;
+  Ref<LoopRun> loop;
   bool cycle = false;
   Value call(Render&, Arguments& arguments) const override {
-    LoopRun& run = static_cast<LoopRun&>(*loop);
+    LoopRun& run = *loop;
     return cycle ? run.cycle(arguments) : run.changed(arguments);
   }
 };
@@ -75,10 +75,10 @@ Value LoopRun::attribute(const std::string& name) {
   if (name == "previtem") return before_ ? *before_ : Value::undefined("there is no previous item");
   if (name == "nextitem") return is_last() ? Value::undefined("there is no next item") : *after_;
   if (name == "cycle" || name == "changed") {
-    auto method = std::make_shared<LoopMethod>();
-    method->loop = shared_from_this();
+    auto method = make_object<LoopMethod>();
+    method->loop = Ref<LoopRun>(this);
     method->cycle = name == "cycle";
-    return Value::object(Value::Type::kCallable, std::move(method));
+    return Value::object(Value::Type::kCallable, method);
   }
   return Value::undefined("'jinja2.runtime.LoopContext object' has no attribute '" + name + "'");
 }

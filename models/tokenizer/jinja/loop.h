@@ -8,7 +8,7 @@
 
 namespace masbak::models::jinja {
 
-class LoopRun : public Object, public std::enable_shared_from_this<LoopRun> {
+class LoopRun : public Object {
  public:
   LoopRun(Render& render, const Stmt& stmt, Scope* home, Items items, int64_t depth)
       : render_(render), stmt_(stmt), home_(home), items_(std::move(items)), depth_(depth) {}

@@ -15,6 +15,9 @@ ExprPtr ExpressionParser::primary() {
       ExprPtr expr = make(Expr::Kind::kName, line);
       used_names_.insert(name);
       expr->name = name_id(name);
+      expr->global = find_global(name);
+      expr->constant = Value::undefined("'" + name + "' is undefined");
+      template_.pins.pin(expr->constant);
       expr->text = std::move(name);
       return expr;
     }
@@ -23,7 +26,10 @@ ExprPtr ExpressionParser::primary() {
       while (now().token == Token::kString) text += take().text;
       return constant(Value::string(std::move(text)), line);
     }
-    case Token::kInteger: return constant(Value::integer(take().integer), line);
+    case Token::kInteger: {
+      const Lexeme& number = take();
+      return constant(number.big ? Value::big_integer(number.text) : Value::integer(number.integer), line);
+    }
     case Token::kFloat: return constant(Value::number(take().number), line);
     default: break;
   }
@@ -129,7 +135,9 @@ ExprPtr ExpressionParser::subscript(ExprPtr expr) {
     if (now().token != Token::kName) fail_here("expected name or number");
     std::string name = take().text;
     ExprPtr result = make(Expr::Kind::kAttribute, line, std::move(expr));
-    result->constant = Value::string(name);
+    result->methods = find_methods(name);
+    result->constant = Value::undefined("'dict object' has no attribute '" + name + "'");
+    template_.pins.pin(result->constant);
     result->text = std::move(name);
     return result;
   }

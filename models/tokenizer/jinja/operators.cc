@@ -12,6 +12,9 @@ const char* sign_of(BinaryOp op) {
 }
 
 [[noreturn]] void fail_types(BinaryOp op, const Value& left, const Value& right) {
+  for (const Value* side : {&left, &right}) {
+    if (side->type() == Value::Type::kBigInt) fail("no arithmetic on integers past 64 bits: " + side->text());
+  }
   if (op == BinaryOp::kAdd && left.is_string()) {
     fail("can only concatenate str (not \"" + type_name(right) + "\") to str");
   }

@@ -15,5 +15,7 @@ Template parse_template(std::string_view source);
 // Null if there is none of that name (filters.cc, tests.cc).
 Filter find_filter(std::string_view name);
 Test find_test(std::string_view name);
+MethodSet find_methods(std::string_view name);
+const Value* find_global(const std::string& name);
 
 }  // namespace masbak::models::jinja

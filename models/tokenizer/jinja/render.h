@@ -49,6 +49,7 @@ class Render {
   Value make_text(std::string text, bool markup = false);  // counted
   Value call(const Value& callee, Arguments& arguments);
   Value attribute(const Value& object, const std::string& name);  // object.name
+  Value attribute(const Value& object, const Expr& expr);         // as `expr` names it
   Value item(const Value& object, const Value& key);              // object[key]
   Value apply_filter(const std::string& name, const Value& input, Arguments& arguments);
   bool apply_test(const std::string& name, const Value& input, Arguments& arguments);
@@ -105,7 +106,7 @@ class Render {
   Scope* scope_ = nullptr;  // null: the outermost
   std::vector<std::unique_ptr<Scope>> scopes_;
   std::vector<Scope*> free_scopes_;
-  std::vector<std::shared_ptr<Namespace>> namespaces_;
+  std::vector<Ref<Namespace>> namespaces_;
   Output root_output_;
   Output* output_ = &root_output_;
   std::vector<std::pair<size_t, size_t>> generation_;

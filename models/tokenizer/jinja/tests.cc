@@ -16,6 +16,8 @@ int64_t whole(const Value& value) {
   return value.as_integer();
 }
 
+bool is_whole(const Value& value) { return value.type() == Value::Type::kInt || value.type() == Value::Type::kBigInt; }
+
 bool is_iterable(const Value& value) {
   return value.is_undefined() || value.is_string() || value.is_list() || value.is_dict() ||
          value.type() == Value::Type::kLoop;
@@ -44,9 +46,9 @@ const Table& table() {
       {"boolean", [](Render&, V v, A) { return v.is_bool(); }},
       {"true", [](Render&, V v, A) { return v.is_bool() && v.as_integer() != 0; }},
       {"false", [](Render&, V v, A) { return v.is_bool() && v.as_integer() == 0; }},
-      {"integer", [](Render&, V v, A) { return v.type() == Value::Type::kInt; }},
+      {"integer", [](Render&, V v, A) { return is_whole(v); }},
       {"float", [](Render&, V v, A) { return v.type() == Value::Type::kFloat; }},
-      {"number", [](Render&, V v, A) { return v.is_number(); }},
+      {"number", [](Render&, V v, A) { return v.is_number() || is_whole(v); }},
       {"string", [](Render&, V v, A) { return v.is_string(); }},
       {"mapping", [](Render&, V v, A) { return v.is_dict(); }},
       {"sequence", [](Render&, V v, A) { return is_sequence(v); }},

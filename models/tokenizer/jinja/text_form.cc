@@ -160,6 +160,7 @@ void append_repr(std::string& out, const Value& value, int depth) {
     }
     case Value::Type::kLoop: out += "<LoopContext>"; break;
     case Value::Type::kCallable: out += "<function>"; break;
+    case Value::Type::kBigInt: out += value.text(); break;
   }
 }
 
@@ -180,7 +181,8 @@ std::string type_name(const Value& value) {
     case Value::Type::kUndefined: return "Undefined";
     case Value::Type::kNone: return "NoneType";
     case Value::Type::kBool: return "bool";
-    case Value::Type::kInt: return "int";
+    case Value::Type::kInt:
+    case Value::Type::kBigInt: return "int";
     case Value::Type::kFloat: return "float";
     case Value::Type::kString: return value.is_markup() ? "Markup" : "str";
     case Value::Type::kDict: return "dict";

@@ -10,10 +10,6 @@ namespace {
 
 constexpr size_t kIndexFrom = 8;
 
-void check_depth(int depth) {
-  if (depth > kDeepestValue) throw LimitError{"a value nests more than " + std::to_string(kDeepestValue) + " deep"};
-}
-
 int depth_of(const Value& value) {
   if (value.is_list()) return value.list().depth;
   if (value.is_dict()) return value.dict().depth;
@@ -42,31 +38,60 @@ void Work::spend_bytes(size_t bytes) { spend(static_cast<int64_t>(bytes / 1024))
 
 void Work::spend_search(size_t text, size_t wanted) { spend(static_cast<int64_t>(text / 1024 * (1 + wanted / 16))); }
 
+void check_value_depth(int depth) {
+  if (depth > kDeepestValue) throw LimitError{"a value nests more than " + std::to_string(kDeepestValue) + " deep"};
+}
+
 void fail(const std::string& message) { throw TemplateError{message}; }
 
 Value Value::number(double value) {
-  Value result(Type::kFloat, 0);
+  Value result(Type::kFloat, int64_t{0});
   result.double_ = value;
   return result;
 }
 
 Value Value::string(std::string text, bool markup) {
-  auto object = std::make_shared<Text>();
+  auto object = make_object<Text>();
   object->text = std::move(text);
-  Value result(Type::kString, 0, std::move(object));
+  Value result(Type::kString, object.get());
   result.markup_ = markup;
   return result;
 }
 
+Value Value::big_integer(std::string digits) {
+  auto object = make_object<Text>();
+  object->text = std::move(digits);
+  return Value(Type::kBigInt, object.get());
+}
+
 Value Value::undefined(std::string message) {
-  auto object = std::make_shared<Text>();
+  auto object = make_object<Text>();
   object->text = std::move(message);
-  return Value(Type::kUndefined, 0, std::move(object));
+  return Value(Type::kUndefined, object.get());
 }
 
 const std::string& Value::text() const { return get<Text>().text; }
 const List& Value::list() const { return get<List>(); }
 const Dict& Value::dict() const { return get<Dict>(); }
+
+Pins::~Pins() {
+  for (const Object* object : objects_) object->pinned = false;
+}
+
+void Pins::pin(const Value& value) {
+  const Object* object = value.pointer();
+  if (object == nullptr || object->pinned) return;
+  object->pinned = true;
+  objects_.push_back(object);
+  if (value.is_list()) {
+    for (const Value& item : value.list().items) pin(item);
+  } else if (value.is_dict()) {
+    for (const auto& [key, item] : value.dict().items) {
+      pin(key);
+      pin(item);
+    }
+  }
+}
 
 const Value* Dict::find(std::string_view key) const {
   if (!index.empty()) {
@@ -128,17 +153,17 @@ void Arguments::check(const char* callee, size_t count, std::initializer_list<st
 
 Value make_list(Items items, List::Kind kind) {
   Work::spend(static_cast<int64_t>(items.size()));
-  auto list = std::make_shared<List>();
+  auto list = make_object<List>();
   list->kind = kind;
   for (const Value& item : items) list->depth = std::max(list->depth, depth_of(item) + 1);
-  check_depth(list->depth);
+  check_value_depth(list->depth);
   list->items = std::move(items);
-  return Value::object(Value::Type::kList, std::move(list));
+  return Value::object(Value::Type::kList, list);
 }
 
 Value make_dict(std::vector<std::pair<Value, Value>> items) {
   Work::spend(static_cast<int64_t>(items.size()));
-  auto dict = std::make_shared<Dict>();
+  auto dict = make_object<Dict>();
   dict->items.reserve(items.size());
   bool indexed = items.size() > kIndexFrom;
   for (auto& [key, value] : items) {
@@ -152,19 +177,19 @@ Value make_dict(std::vector<std::pair<Value, Value>> items) {
     // The view stays good: the text lives behind a pointer that the pair holds.
     if (indexed && stored.is_string()) dict->index.emplace(stored.text(), dict->items.size() - 1);
   }
-  check_depth(dict->depth);
-  return Value::object(Value::Type::kDict, std::move(dict));
+  check_value_depth(dict->depth);
+  return Value::object(Value::Type::kDict, dict);
 }
 
 Value from_json(const base::Json& json, int depth) {
-  check_depth(depth);
+  check_value_depth(depth);
   switch (json.type()) {
     case base::Json::value_t::boolean: return Value::boolean(json.get<bool>());
     case base::Json::value_t::number_integer: return Value::integer(json.get<int64_t>());
     case base::Json::value_t::number_unsigned: {
       uint64_t number = json.get<uint64_t>();
       return number <= INT64_MAX ? Value::integer(static_cast<int64_t>(number))
-                                 : Value::number(static_cast<double>(number));
+                                 : Value::big_integer(std::to_string(number));
     }
     case base::Json::value_t::number_float: return Value::number(json.get<double>());
     case base::Json::value_t::string: return Value::string(json.get_ref<const std::string&>());
@@ -204,6 +229,7 @@ bool same(const Value& left, const Value& right) {
   if (left.is_integer()) return left.as_integer() == right.as_integer();
   if (left.is_string()) return left.text() == right.text() && left.is_markup() == right.is_markup();
   if (left.type() == Value::Type::kFloat) return left.as_double() == right.as_double();
+  if (left.type() == Value::Type::kBigInt) return left.text() == right.text();
   return left.pointer() == right.pointer();
 }
 

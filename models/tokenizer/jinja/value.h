@@ -54,9 +54,53 @@ inline void check_size(const std::string& text) {
 class Value;
 using Items = std::vector<Value>;
 
+// What values point to. Counted without atomic operations: the values of a rendering stay on its thread. What
+// several threads share, such as the constants of a template, is pinned and no longer counted.
 struct Object {
+  Object() = default;
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
   virtual ~Object() = default;
+
+  mutable uint32_t references = 0;
+  mutable bool pinned = false;
 };
+
+inline void retain(const Object* object) {
+  if (!object->pinned) ++object->references;
+}
+inline void release(const Object* object) {
+  if (!object->pinned && --object->references == 0) delete object;
+}
+
+template <typename T>
+class Ref {
+ public:
+  Ref() = default;
+  explicit Ref(T* object) : object_(object) { retain(object); }
+  Ref(const Ref& other) : object_(other.object_) {
+    if (object_ != nullptr) retain(object_);
+  }
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref& operator=(Ref other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Ref() {
+    if (object_ != nullptr) release(object_);
+  }
+  T* operator->() const { return object_; }
+  T& operator*() const { return *object_; }
+  T* get() const { return object_; }
+
+ private:
+  T* object_ = nullptr;
+};
+
+template <typename T, typename... Parts>
+Ref<T> make_object(Parts&&... parts) {
+  return Ref<T>(new T(std::forward<Parts>(parts)...));
+}
 
 class Value {
  public:
@@ -71,15 +115,37 @@ class Value {
     kDict,
     kNamespace,
     kCallable,
-    kLoop
+    kLoop,
+    kBigInt
   };
 
   Value() : type_(Type::kNone), integer_(0) {}
-  static Value boolean(bool value) { return Value(Type::kBool, value); }
+  Value(const Value& other) : type_(other.type_), markup_(other.markup_), integer_(other.integer_) {
+    if (holds_object()) retain(object_);
+  }
+  Value(Value&& other) noexcept : type_(other.type_), markup_(other.markup_), integer_(other.integer_) {
+    other.type_ = Type::kNone;
+  }
+  Value& operator=(const Value& other) { return *this = Value(other); }
+  Value& operator=(Value&& other) noexcept {
+    std::swap(type_, other.type_);
+    std::swap(markup_, other.markup_);
+    std::swap(integer_, other.integer_);
+    return *this;
+  }
+  ~Value() {
+    if (holds_object()) release(object_);
+  }
+  static Value boolean(bool value) { return Value(Type::kBool, static_cast<int64_t>(value)); }
   static Value integer(int64_t value) { return Value(Type::kInt, value); }
+  // An integer past 64 bits, in decimal: it is passed on and printed, but not calculated with.
+  static Value big_integer(std::string digits);
   static Value number(double value);
   static Value string(std::string text, bool markup = false);
-  static Value object(Type type, std::shared_ptr<Object> object) { return Value(type, 0, std::move(object)); }
+  template <typename T>
+  static Value object(Type type, const Ref<T>& object) {
+    return Value(type, object.get());
+  }
   // An undefined value; using it fails with `message`.
   static Value undefined(std::string message);
 
@@ -97,27 +163,29 @@ class Value {
   // Each for its type only.
   int64_t as_integer() const { return integer_; }
   double as_double() const { return type_ == Type::kFloat ? double_ : static_cast<double>(integer_); }
-  const std::string& text() const;  // also the message of an undefined value
+  const std::string& text() const;  // also the message of an undefined value, the digits of a big integer
   const struct List& list() const;
   const struct Dict& dict() const;
-  const std::shared_ptr<Object>& pointer() const { return object_; }
+  const Object* pointer() const { return holds_object() ? object_ : nullptr; }
   template <typename T>
   T& get() const {
     return static_cast<T&>(*object_);
   }
 
  private:
-  Value(Type type, int64_t integer, std::shared_ptr<Object> object = nullptr)
-      : type_(type), integer_(integer), object_(std::move(object)) {}
+  Value(Type type, int64_t integer) : type_(type), integer_(integer) {}
+  Value(Type type, Object* object) : type_(type), object_(object) { retain(object); }
+  bool holds_object() const { return type_ == Type::kUndefined || type_ >= Type::kString; }
 
   Type type_;
   bool markup_ = false;
   union {
     int64_t integer_;
     double double_;
+    Object* object_;
   };
-  std::shared_ptr<Object> object_;
 };
+static_assert(sizeof(double) == sizeof(int64_t) && sizeof(Object*) == sizeof(int64_t));
 
 struct Text : Object {
   std::string text;
@@ -165,6 +233,23 @@ struct Callable : Object {
   virtual Value call(Render& render, Arguments& arguments) const = 0;
 };
 
+// Values that live as long as this does and may be read by several threads. Must go before what holds them.
+class Pins {
+ public:
+  Pins() = default;
+  Pins(Pins&& other) noexcept : objects_(std::exchange(other.objects_, {})) {}
+  Pins& operator=(Pins&& other) noexcept {
+    std::swap(objects_, other.objects_);
+    return *this;
+  }
+  ~Pins();
+  void pin(const Value& value);  // with everything in it
+
+ private:
+  std::vector<const Object*> objects_;
+};
+
+void check_value_depth(int depth);  // LimitError past kDeepestValue
 // LimitError if the result would nest deeper than kDeepestValue.
 Value make_list(Items items, List::Kind kind = List::Kind::kList);
 Value make_dict(std::vector<std::pair<Value, Value>> items);  // a repeated key keeps its place, takes the last value

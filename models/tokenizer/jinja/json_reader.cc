@@ -1,0 +1,220 @@
+#include "models/tokenizer/jinja/json_reader.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "models/tokenizer/unicode.h"
+
+namespace masbak::models::jinja {
+namespace {
+
+class Reader {
+ public:
+  explicit Reader(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}
+
+  std::optional<Value> run() {
+    Value value;
+    skip_space();
+    if (!read(value, 0)) return std::nullopt;
+    skip_space();
+    if (at_ != end_) return std::nullopt;
+    return value;
+  }
+
+ private:
+  void skip_space() {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\t' || *at_ == '\n' || *at_ == '\r')) ++at_;
+  }
+
+  bool skip(char sign) {
+    if (at_ == end_ || *at_ != sign) return false;
+    ++at_;
+    return true;
+  }
+
+  bool word(std::string_view text, Value value, Value& out) {
+    if (!std::string_view(at_, static_cast<size_t>(end_ - at_)).starts_with(text)) return false;
+    at_ += text.size();
+    out = std::move(value);
+    return true;
+  }
+
+  bool read(Value& out, int depth) {
+    if (at_ == end_) return false;
+    switch (*at_) {
+      case '{': return object(out, depth);
+      case '[': return array(out, depth);
+      case '"': {
+        std::string text;
+        if (!string(text)) return false;
+        out = Value::string(std::move(text));
+        return true;
+      }
+      case 't': return word("true", Value::boolean(true), out);
+      case 'f': return word("false", Value::boolean(false), out);
+      case 'n': return word("null", Value(), out);
+      default: return number(out);
+    }
+  }
+
+  bool object(Value& out, int depth) {
+    check_value_depth(depth);
+    ++at_;
+    std::vector<std::pair<Value, Value>> items;
+    skip_space();
+    if (!skip('}')) {
+      do {
+        std::string key;
+        skip_space();
+        if (at_ == end_ || *at_ != '"' || !string(key)) return false;
+        skip_space();
+        if (!skip(':')) return false;
+        skip_space();
+        Value value;
+        if (!read(value, depth + 1)) return false;
+        items.emplace_back(Value::string(std::move(key)), std::move(value));
+        skip_space();
+      } while (skip(','));
+      if (!skip('}')) return false;
+    }
+    const size_t count = items.size();
+    out = make_dict(std::move(items));
+    return out.dict().items.size() == count;  // or a key was there twice
+  }
+
+  bool array(Value& out, int depth) {
+    check_value_depth(depth);
+    ++at_;
+    Items items;
+    skip_space();
+    if (!skip(']')) {
+      do {
+        skip_space();
+        items.emplace_back();
+        if (!read(items.back(), depth + 1)) return false;
+        skip_space();
+      } while (skip(','));
+      if (!skip(']')) return false;
+    }
+    out = make_list(std::move(items));
+    return true;
+  }
+
+  bool string(std::string& out) {
+    ++at_;
+    while (true) {
+      const char* plain = at_;
+      while (at_ != end_ && *at_ != '"' && *at_ != '\\' && static_cast<unsigned char>(*at_) >= 0x20) ++at_;
+      out.append(plain, at_);
+      if (at_ == end_ || static_cast<unsigned char>(*at_) < 0x20) return false;
+      if (*at_++ == '"') return true;
+      if (at_ == end_ || !escape(out)) return false;
+    }
+  }
+
+  bool escape(std::string& out) {
+    static constexpr std::string_view kSigns = "\"\\/bfnrt", kMeant = "\"\\/\b\f\n\r\t";
+    const char sign = *at_++;
+    if (const size_t known = kSigns.find(sign); known != std::string_view::npos) {
+      out += kMeant[known];
+      return true;
+    }
+    uint32_t point = 0, low = 0;
+    if (sign != 'u' || !unit(point)) return false;
+    if (point >= 0xD800 && point <= 0xDFFF) {
+      if (point >= 0xDC00 || !skip('\\') || !skip('u') || !unit(low) || low < 0xDC00 || low > 0xDFFF) return false;
+      point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00);
+    }
+    append_utf8(out, static_cast<char32_t>(point));
+    return true;
+  }
+
+  bool unit(uint32_t& point) {
+    if (end_ - at_ < 4) return false;
+    auto [end, fault] = std::from_chars(at_, at_ + 4, point, 16);
+    if (fault != std::errc() || end != at_ + 4) return false;
+    at_ += 4;
+    return true;
+  }
+
+  bool digits() {
+    const char* begin = at_;
+    while (at_ != end_ && *at_ >= '0' && *at_ <= '9') ++at_;
+    return at_ != begin;
+  }
+
+  bool number(Value& out) {
+    const char* begin = at_;
+    skip('-');
+    const char* whole = at_;
+    if (!digits() || (*whole == '0' && at_ - whole > 1)) return false;
+    bool real = false;
+    if (skip('.')) {
+      real = true;
+      if (!digits()) return false;
+    }
+    if (skip('e') || skip('E')) {
+      real = true;
+      if (!skip('-')) skip('+');
+      if (!digits()) return false;
+    }
+    if (!real) {
+      int64_t integer = 0;
+      const bool fits = std::from_chars(begin, at_, integer).ec == std::errc();
+      out = fits ? Value::integer(integer) : Value::big_integer(std::string(begin, at_));
+      return true;
+    }
+    double value = 0;
+    if (std::from_chars(begin, at_, value).ec != std::errc()) return false;
+    out = Value::number(value);
+    return true;
+  }
+
+  const char* at_;
+  const char* end_;
+};
+
+void append_code(std::string& out, unsigned code) {
+  static const char kDigits[] = "0123456789abcdef";
+  out += "\\u";
+  for (int shift = 12; shift >= 0; shift -= 4) out += kDigits[code >> shift & 15];
+}
+
+}  // namespace
+
+std::optional<Value> read_json_value(std::string_view text) {
+  if (!is_valid_utf8(text)) return std::nullopt;
+  return Reader(text).run();
+}
+
+void append_json_string(std::string& out, std::string_view text, bool ascii) {
+  out += '"';
+  for (size_t at = 0; at < text.size();) {
+    size_t plain = at;
+    while (plain < text.size()) {
+      const unsigned char c = static_cast<unsigned char>(text[plain]);
+      if (c < 0x20 || c == '"' || c == '\\' || (ascii && c >= 0x7F)) break;
+      ++plain;
+    }
+    out.append(text, at, plain - at);
+    at = plain;
+    if (at == text.size()) break;
+    static constexpr std::string_view kNamed = "\"\\\n\r\t\b\f", kLetters = "\"\\nrtbf";
+    if (const size_t named = kNamed.find(text[at]); named != std::string_view::npos) {
+      out += '\\';
+      out += kLetters[named];
+      ++at;
+      continue;
+    }
+    const char32_t point = next_code_point(text, at);
+    if (point >= 0x10000) {
+      append_code(out, 0xD800 + ((point - 0x10000) >> 10));
+      append_code(out, 0xDC00 + ((point - 0x10000) & 0x3FF));
+    } else {
+      append_code(out, point);
+    }
+  }
+  out += '"';
+}
+
+}  // namespace masbak::models::jinja
