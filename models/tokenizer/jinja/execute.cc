@@ -179,6 +179,7 @@ Render::Flow Render::execute(const Stmt& stmt) {
       if (stmt.kind == Stmt::Kind::kSetBlock) {
         assign(stmt.targets[0], std::move(text));
       } else {
+        if (!text.is_string()) fail("sequence item 0: expected str instance, " + type_name(text) + " found");
         write(text);
       }
       break;
@@ -217,13 +218,13 @@ void Render::run_loop(const Stmt& stmt, Scope* home, Items items, int64_t depth)
   Scope* outer = scope_;
   bool any = false;
   while (loop->next()) {
-    any = true;
     Scope* scope = scope_ = enter(home);
     assign(stmt.targets[0], loop->current());
     if (stmt.uses_loop || stmt.recursive) store(template_.loop, Value::object(Value::Type::kLoop, loop));
     Flow flow = execute(stmt.blocks[0]);
     leave(scope);
     if (flow == Flow::kBreak) break;
+    any = any || flow == Flow::kNormal;  // jinja2 notes it at the end of a round, which `continue` does not reach
   }
   scope_ = outer;
   loop->close();

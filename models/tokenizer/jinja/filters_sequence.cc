@@ -23,7 +23,6 @@ Value first(Render&, const Value& input, Arguments&) {
 Value last(Render&, const Value& input, Arguments&) {
   bool reversible = input.is_undefined() || input.is_string() || input.is_dict() ||
                     (input.is_list() && input.list().kind != List::Kind::kGenerator);
-  if (input.is_undefined()) fail(input.text());
   if (!reversible) fail("'" + type_name(input) + "' object is not reversible");
   Items items = iterate(input);
   return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
@@ -114,6 +113,13 @@ void sort_keyed(Render& render, std::vector<Keyed>& all, bool descending) {
   }
 }
 
+// An undefined value cannot be put before or behind another.
+void check_order(const std::vector<Keyed>& all) {
+  for (const Keyed& each : all) {
+    if (all.size() > 1 && each.key[0].is_undefined()) fail(each.key[0].text());
+  }
+}
+
 bool flag(const Arguments& arguments, size_t position, std::string_view name) {
   const Value* value = arguments.find(position, name);
   return value != nullptr && truth(*value);
@@ -152,6 +158,7 @@ Value extreme(Render& render, const Value& input, Arguments& arguments) {
   arguments.check(kMax ? "max" : "min", 2, {"case_sensitive", "attribute"});
   std::vector<Keyed> all = keyed(render, input, arguments.find(1, "attribute"), flag(arguments, 0, "case_sensitive"));
   if (all.empty()) return Value::undefined("No aggregated item, sequence was empty.");
+  check_order(all);
   const Keyed* best = &all[0];
   for (const Keyed& each : all) {
     if (kMax ? before(*best, each) : before(each, *best)) best = &each;
@@ -183,6 +190,7 @@ Value group_by(Render& render, const Value& input, Arguments& arguments) {
   };
   std::vector<Keyed> all;
   for (Value& item : iterate(input)) all.push_back({{sort_key(read(item), case_sensitive)}, item});
+  check_order(all);
   sort_keyed(render, all, false);
   Items groups;
   for (size_t begin = 0; begin < all.size();) {

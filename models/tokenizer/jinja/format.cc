@@ -290,7 +290,7 @@ std::string percent_format(Render& render, std::string_view format, const Value&
     check_size(out);
   }
   if (several && used < arguments.list().items.size()) fail("not all arguments converted during string formatting");
-  if (!several && used == 0 && !arguments.is_dict() && !arguments.is_list()) {
+  if (!several && used == 0 && !arguments.is_dict() && !arguments.is_list() && !arguments.is_undefined()) {
     fail("not all arguments converted during string formatting");
   }
   return out;

@@ -98,6 +98,41 @@ Value joiner(Render&, Arguments& arguments) {
   return Value::object(Value::Type::kCallable, result);
 }
 
+struct Cycle : Object {
+  Items items;
+  size_t at = 0;
+};
+
+// next() and reset() of a cycler, which is a namespace with these and with `current`.
+struct CycleStep : Callable {
+  Ref<Cycle> cycle;
+  Namespace* space = nullptr;  // lives as long as the rendering
+  bool reset = false;
+  Value call(Render&, Arguments& arguments) const override {
+    arguments.check("cycler.next or reset", 0);
+    Value now = cycle->items[cycle->at];
+    cycle->at = reset ? 0 : (cycle->at + 1) % cycle->items.size();
+    space->set("current", cycle->items[cycle->at]);
+    return reset ? Value() : now;
+  }
+};
+
+Value cycler(Render& render, Arguments& arguments) {
+  if (arguments.positional.empty()) fail("at least one item has to be provided");
+  if (!arguments.named.empty()) fail("cycler() got an unexpected keyword argument '" + arguments.named[0].first + "'");
+  auto cycle = make_object<Cycle>();
+  cycle->items = arguments.positional;
+  Value result = render.make_namespace({{"current", cycle->items[0]}});
+  for (bool reset : {false, true}) {
+    auto step = make_object<CycleStep>();
+    step->cycle = cycle;
+    step->space = &result.get<Namespace>();
+    step->reset = reset;
+    result.get<Namespace>().set(reset ? "reset" : "next", Value::object(Value::Type::kCallable, step));
+  }
+  return result;
+}
+
 struct Globals {
   std::unordered_map<std::string_view, Value> values;
   Pins pins;
@@ -113,6 +148,7 @@ const Globals* make_globals() {
   };
   add("range", range);
   add("dict", dict);
+  add("cycler", cycler);
   add("joiner", joiner);
   add("namespace", new_namespace);
   add("raise_exception", raise_exception);

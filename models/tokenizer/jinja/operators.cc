@@ -57,6 +57,7 @@ Value integers(BinaryOp op, int64_t left, int64_t right) {
       if (result != 0 && (result < 0) != (right < 0)) result += right;
       break;
     case BinaryOp::kPow:
+      if (right < 0 && left == 0) fail("0.0 cannot be raised to a negative power");
       if (right < 0) return Value::number(std::pow(static_cast<double>(left), static_cast<double>(right)));
       result = power(left, right);
       break;

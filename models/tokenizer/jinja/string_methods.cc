@@ -245,7 +245,10 @@ Value every_character(Render& render, const Value& self, Arguments& arguments) {
 }
 
 bool is_alphanumeric(char32_t point) { return is_letter(point) || is_number(point); }
-bool is_ascii(char32_t point) { return point < 0x80; }
+Value only_ascii(Render&, const Value& self, Arguments&) {
+  const std::string& text = self.text();
+  return Value::boolean(std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; }));
+}
 
 template <bool (*kTest)(std::string_view)>
 Value whole_text(Render&, const Value& self, Arguments&) {
@@ -301,7 +304,7 @@ Value partition(Render& render, const Value& self, Arguments& arguments) {
   size_t at = kRight ? text.rfind(separator) : text.find(separator);
   Items items;
   if (at == std::string::npos) {
-    items = {render.make_text(""), render.make_text(""), render.make_text("")};
+    items = {like(render, self, ""), like(render, self, ""), like(render, self, "")};
     items[kRight ? 2 : 0] = self;
   } else {
     items = {like(render, self, text.substr(0, at)), like(render, self, separator),
@@ -368,7 +371,7 @@ const MethodTable& string_methods() {
                                     {"isalpha", every_character<is_letter>},
                                     {"isalnum", every_character<is_alphanumeric>},
                                     {"isspace", every_character<is_python_space>},
-                                    {"isascii", every_character<is_ascii>},
+                                    {"isascii", only_ascii},
                                     {"islower", whole_text<all_lower>},
                                     {"isupper", whole_text<all_upper>},
                                     {"istitle", whole_text<is_title>},

@@ -1,4 +1,6 @@
 // The tests of jinja2: `x is NAME`.
+#include <cmath>
+
 #include "models/tokenizer/jinja/parser.h"
 #include "models/tokenizer/jinja/string_methods.h"
 
@@ -10,10 +12,29 @@ const Value& operand(const Arguments& arguments) {
   return arguments.positional[0];
 }
 
+// True; fails if the test was given an operand.
+bool bare(const Arguments& arguments) {
+  if (!arguments.positional.empty() || !arguments.named.empty()) fail("the test takes no argument");
+  return true;
+}
+
 int64_t whole(const Value& value) {
   if (value.is_undefined()) fail(value.text());
   if (!value.is_integer()) fail("not all arguments converted: an integer is required, not " + type_name(value));
   return value.as_integer();
+}
+
+double rest_of_two(const Value& value) {
+  if (value.type() != Value::Type::kFloat) return static_cast<double>(whole(value) & 1);
+  const double number = value.as_double();
+  return number - 2 * std::floor(number / 2);
+}
+
+const Value& hashable(const Value& value) {
+  if (value.is_dict() || (value.is_list() && value.list().kind == List::Kind::kList)) {
+    fail("unhashable type: '" + type_name(value) + "'");
+  }
+  return value;
 }
 
 bool is_whole(const Value& value) { return value.type() == Value::Type::kInt || value.type() == Value::Type::kBigInt; }
@@ -29,6 +50,11 @@ bool is_sequence(const Value& value) {
 }
 
 bool divisible(const Value& value, const Arguments& arguments) {
+  if (value.type() == Value::Type::kFloat) {
+    const double divisor = static_cast<double>(whole(operand(arguments)));
+    if (divisor == 0) fail("float modulo");
+    return std::fmod(value.as_double(), divisor) == 0;
+  }
   int64_t by = whole(operand(arguments));
   if (by == 0) fail("integer division or modulo by zero");
   return by == -1 || whole(value) % by == 0;
@@ -40,33 +66,34 @@ const Table& table() {
   using V = const Value&;
   using A = Arguments&;
   static const Table tests = {
-      {"defined", [](Render&, V v, A) { return !v.is_undefined(); }},
-      {"undefined", [](Render&, V v, A) { return v.is_undefined(); }},
-      {"none", [](Render&, V v, A) { return v.is_none(); }},
-      {"boolean", [](Render&, V v, A) { return v.is_bool(); }},
-      {"true", [](Render&, V v, A) { return v.is_bool() && v.as_integer() != 0; }},
-      {"false", [](Render&, V v, A) { return v.is_bool() && v.as_integer() == 0; }},
-      {"integer", [](Render&, V v, A) { return is_whole(v); }},
-      {"float", [](Render&, V v, A) { return v.type() == Value::Type::kFloat; }},
-      {"number", [](Render&, V v, A) { return v.is_number() || is_whole(v); }},
-      {"string", [](Render&, V v, A) { return v.is_string(); }},
-      {"mapping", [](Render&, V v, A) { return v.is_dict(); }},
-      {"sequence", [](Render&, V v, A) { return is_sequence(v); }},
-      {"iterable", [](Render&, V v, A) { return is_iterable(v); }},
+      {"defined", [](Render&, V v, A a) { return bare(a) && !v.is_undefined(); }},
+      {"undefined", [](Render&, V v, A a) { return bare(a) && v.is_undefined(); }},
+      {"none", [](Render&, V v, A a) { return bare(a) && v.is_none(); }},
+      {"boolean", [](Render&, V v, A a) { return bare(a) && v.is_bool(); }},
+      {"true", [](Render&, V v, A a) { return bare(a) && v.is_bool() && v.as_integer() != 0; }},
+      {"false", [](Render&, V v, A a) { return bare(a) && v.is_bool() && v.as_integer() == 0; }},
+      {"integer", [](Render&, V v, A a) { return bare(a) && is_whole(v); }},
+      {"float", [](Render&, V v, A a) { return bare(a) && v.type() == Value::Type::kFloat; }},
+      {"number", [](Render&, V v, A a) { return bare(a) && (v.is_number() || is_whole(v)); }},
+      {"string", [](Render&, V v, A a) { return bare(a) && v.is_string(); }},
+      {"mapping", [](Render&, V v, A a) { return bare(a) && v.is_dict(); }},
+      {"sequence", [](Render&, V v, A a) { return bare(a) && is_sequence(v); }},
+      {"iterable", [](Render&, V v, A a) { return bare(a) && is_iterable(v); }},
       {"callable",
        [](Render&, V v, A) {
          return v.is_undefined() || v.type() == Value::Type::kCallable || v.type() == Value::Type::kLoop;
        }},
       {"sameas", [](Render&, V v, A a) { return same(v, operand(a)); }},
-      {"escaped", [](Render&, V v, A) { return v.is_markup(); }},
-      {"lower", [](Render&, V v, A) { return all_lower(to_text(v)); }},
-      {"upper", [](Render&, V v, A) { return all_upper(to_text(v)); }},
-      {"odd", [](Render&, V v, A) { return whole(v) % 2 != 0; }},
-      {"even", [](Render&, V v, A) { return whole(v) % 2 == 0; }},
+      {"escaped", [](Render&, V v, A a) { return bare(a) && v.is_markup(); }},
+      {"lower", [](Render&, V v, A a) { return bare(a) && all_lower(to_text(v)); }},
+      {"upper", [](Render&, V v, A a) { return bare(a) && all_upper(to_text(v)); }},
+      {"odd", [](Render&, V v, A a) { return bare(a) && rest_of_two(v) == 1; }},
+      {"even", [](Render&, V v, A a) { return bare(a) && rest_of_two(v) == 0; }},
       {"divisibleby", [](Render&, V v, A a) { return divisible(v, a); }},
       {"in", [](Render&, V v, A a) { return contains(operand(a), v); }},
-      {"filter", [](Render&, V v, A) { return v.is_string() && find_filter(v.text()) != nullptr; }},
-      {"test", [](Render&, V v, A) { return v.is_string() && find_test(v.text()) != nullptr; }},
+      {"filter",
+       [](Render&, V v, A a) { return bare(a) && hashable(v).is_string() && find_filter(v.text()) != nullptr; }},
+      {"test", [](Render&, V v, A a) { return bare(a) && hashable(v).is_string() && find_test(v.text()) != nullptr; }},
       {"eq", [](Render&, V v, A a) { return equal(v, operand(a)); }},
       {"ne", [](Render&, V v, A a) { return !equal(v, operand(a)); }},
       {"lt", [](Render&, V v, A a) { return compare(v, operand(a), "<") < 0; }},

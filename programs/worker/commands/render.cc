@@ -12,7 +12,7 @@
 #include "models/tokenizer/unicode.h"
 #include "programs/worker/commands.h"
 #include "programs/worker/json_lines.h"
-#include "programs/worker/line_crew.h"
+#include "programs/worker/parallel_lines.h"
 #include "trainer/data/mask.h"
 
 namespace masbak::worker {
@@ -148,7 +148,11 @@ void add_render(CommandLine& line) {
     chosen = [options] {
       if (!std::filesystem::is_directory(options->model)) models::ChatTemplate::load(options->model);  // says why not
       Renderer renderer(*options);
-      answer_lines([&](std::string_view text, int number, std::string& out) { renderer.answer(text, number, out); });
+      answer_lines_in_parallel([&](std::string_view text, int number) {
+        std::string out;
+        renderer.answer(text, number, out);
+        return out;
+      });
       if (renderer.failed() > 0) base::fail_input(std::to_string(renderer.failed()) + " lines could not be rendered");
       return 0;
     };

@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <thread>
+
 #include "base/error.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/models/tokenizer/golden.h"
@@ -128,6 +131,81 @@ TEST(ChatTemplate, IsReadFromEitherFile) {
     EXPECT_EQ(error.where().line, 2);
     EXPECT_THAT(error.where().file, HasSubstr("chat_template.jinja"));
   }
+}
+
+TEST(ChatTemplate, ChoosesAmongSeveralTemplatesAsTransformersDoes) {
+  base::TemporaryFolder folder;
+  write_file(folder.path() / "tokenizer_config.json",
+             R"({"chat_template": [{"name": "default", "template": "usual"}, {"name": "tool_use", "template": "tools"},
+                                  {"name": "broken", "template": "{% if %}"}]})");
+  const base::Json plain = {{"messages", base::Json::array()}};
+  base::Json tools = plain, rag = plain, own = plain, broken = plain;
+  tools["tools"] = base::Json::array();
+  rag["chat_template"] = "rag";
+  own["chat_template"] = "{{ messages | length }} own";
+  broken["chat_template"] = "broken";
+  const ChatTemplate configured = ChatTemplate::load(folder.path());
+  EXPECT_EQ(configured.render(plain).text, "usual");
+  EXPECT_EQ(configured.render(tools).text, "tools");
+  EXPECT_EQ(configured.render(rag).text, "rag");  // no such name: the text of a template
+  EXPECT_EQ(configured.render(own).text, "0 own");
+  EXPECT_THROW(configured.render(broken), base::Error);
+  std::filesystem::create_directory(folder.path() / "additional_chat_templates");
+  write_file(folder.path() / "additional_chat_templates" / "rag.jinja", "from a file");
+  const ChatTemplate from_files = ChatTemplate::load(folder.path());  // files win
+  EXPECT_EQ(from_files.render(rag).text, "from a file");
+  EXPECT_THAT([&] { from_files.render(plain); },
+              testing::Throws<base::Error>(testing::Property(&base::Error::what, HasSubstr("\"default\", found rag"))));
+}
+
+TEST(ChatTemplate, ContinuesTheFinalMessage) {
+  const char* source = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</>{% endfor %}";
+  base::Json context = {{"messages", {{{"role", "user"}, {"content", "Go"}}, {{"role", "a"}, {"content", "So "}}}},
+                        {"continue_final_message", true}};
+  EXPECT_EQ(text_of(source, context), "<user>Go</><a>So");
+  context["messages"][1].erase("content");
+  EXPECT_EQ(refused(source, context).where().field, "continue_final_message");
+}
+
+TEST(ChatTemplate, ReadsJsonTextAsItReadsDocuments) {
+  const char* json = R"({"messages": [{"role": "user", "content": "\u0641\ud83d\udc77\n"}],
+                         "big": 123456789012345678901234567890, "f": 1.50, "e": 1e3})";
+  const ChatTemplate chat =
+      ChatTemplate::compile("{{ messages }} {{ big | tojson }} {{ big is integer }} {{ f }} {{ e }}");
+  EXPECT_EQ(chat.render(ChatContext::parse(json)).text,
+            "[{'role': 'user', 'content': 'ف👷\\n'}] 123456789012345678901234567890 True 1.5 1000.0");
+  for (const char* bad : {"[1]", "{\"a\": 1, \"a\": 2}", "{\"a\": 01}", "{\"a\": \"\\ud800\"}", "{\"a\": 1} x", "{",
+                          "{\"messages\": 3}", "{\"messages\": [\"x\"]}", "{\"tools\": [3]}"}) {
+    try {
+      ChatContext::parse(bad, "rows.jsonl", 7);
+      ADD_FAILURE() << "accepted " << bad;
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.code(), base::Code::kInvalidArgument) << bad;
+    }
+  }
+}
+
+TEST(ChatTemplate, RefusesArithmeticPast64Bits) {
+  const base::Json context = {{"messages", base::Json::array()}, {"big", 18446744073709551615u}};
+  EXPECT_EQ(text_of("{{ big }}", context), "18446744073709551615");
+  EXPECT_THAT(refused("{{ big + 1 }}", context).what(), HasSubstr("64 bits"));
+  EXPECT_THAT(refused("{{ 9223372036854775807 + 1 }}").what(), HasSubstr("64 bits"));
+}
+
+TEST(ChatTemplate, ServesSeveralThreads) {
+  const ChatTemplate chat =
+      ChatTemplate::compile("{% set x = 'é' %}{% for i in range(9) %}{{ x ~ [1, 'a'] }}{% endfor %}");
+  const std::string expected = chat.render(base::Json{{"messages", base::Json::array()}}).text;
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 200; ++k)
+        wrong += chat.render(base::Json{{"messages", base::Json::array()}}).text != expected;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ def call(arguments, identity="call00001", content="", name="read_gauge", **more)
         {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}]}
 
 
-ARGUMENTS = {"tag": "PI-101", "limits": [1, 2.5, None, True], "where": {"unit": "crude \"1\"", "deck": False}, "ü": "é\n"}
+ARGUMENTS = {"tag": "PI-101", "limits": [1, 2.5, None, True], "where": {"unit": "crude \"1\"", "deck": False},
+             "ü": "é\n"}
 CALL = call(ARGUMENTS)
 TEXT_CALL = call('{"tag": "PI-101", "limits": [1, 2.5]}')
 TWO = {"role": "assistant", "content": "Both.", "tool_calls": [
@@ -84,7 +85,8 @@ def conversations():
     yield row("parts", SYSTEM, PARTS, ANSWER, **prompt)
     yield row("parts everywhere", {**SYSTEM, "content": [{"type": "text", "text": "s"}]}, PARTS,
               {"role": "assistant", "content": [{"type": "text", "text": "a"}]})
-    yield row("image part", {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "See."}]}, **prompt)
+    yield row("image part", {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "See."}]},
+              **prompt)
     yield row("empty content", {"role": "system", "content": ""}, {"role": "user", "content": ""},
               {"role": "assistant", "content": ""})
     yield row("null content", {"role": "user", "content": None}, ANSWER)
@@ -96,11 +98,13 @@ def conversations():
     yield row("empty, prompt", **prompt)
     yield row("spaces and markup", {"role": "user", "content": "\n <|im_end|> </s> <b>&amp;</b> {{ x }} \t\n"},
               {"role": "assistant", "content": "  ok\n\n"}, PLAIN, **prompt)
-    yield row("scripts", {"role": "system", "content": "أنت مهندس.\u200f"}, {"role": "user", "content": "你好 ‹Ünïcødé› 🇸🇦👨‍👩‍👧"},
+    yield row("scripts", {"role": "system", "content": "أنت مهندس.\u200f"}, {"role": "user",
+                                                                             "content": "你好 ‹Ünïcødé› 🇸🇦👨‍👩‍👧"},
               {"role": "assistant", "content": "नमस्ते\u2028\u00a0x"}, **prompt)
     yield row("not thinking", SYSTEM, ASK, THOUGHT, PLAIN, enable_thinking=False, **prompt)
     yield row("thinking", SYSTEM, ASK, enable_thinking=True, thinking=True, **prompt)
-    yield row("kwargs", SYSTEM, ASK, CALL, RESULT, tools=TOOLS, date_string="26 Jul 2025", builtin_tools=["brave_search"],
+    yield row("kwargs", SYSTEM, ASK, CALL, RESULT, tools=TOOLS, date_string="26 Jul 2025",
+              builtin_tools=["brave_search"],
               tools_in_user_message=False, xml_tools=["x"], python_tools=["y"], reasoning_effort="high",
               custom_instructions="Be brief.", preserve_thinking=True, **prompt)
     yield row("kwargs off", ASK, THOUGHT, PLAIN, tools=TOOLS, clear_thinking=False, keep_past_thinking=True,

@@ -63,11 +63,13 @@ def main():
         counts["spans"] += len(expected.get("spans") or [])
     names = {name for name, *_ in cases}
     media = sorted(name for name, source in templates().items() if any(word in source for word in MEDIA))
-    print(f"{len(names)} templates ({len(names - set(media))} text-only), {len(cases) // len(names)} conversations each: "
+    print(f"{len(names)} templates ({len(names - set(media))} text-only), "
+          f"{len(cases) // len(names)} conversations each: "
           f"{counts['rendered']} rendered alike, {counts['refused']} refused alike ({counts['raised']} by "
           f"raise_exception, in its words), {counts['spans']} assistant spans alike, {counts['wrong']} wrong")
     print("not text-only, since they place images, audio or video:", ", ".join(media))
-    assert only or (len(names) >= 70 and counts["rendered"] >= 2000 and counts["refused"] >= 200 and counts["spans"] > 500)
+    assert only or (len(names) >= 70 and counts["rendered"] >= 2000 and counts["refused"] >= 200
+                    and counts["spans"] > 500)
     assert counts["wrong"] == 0
 
 
