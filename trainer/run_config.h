@@ -9,6 +9,7 @@
 #include "adapters/plan.h"
 #include "base/document.h"
 #include "trainer/data/dataset.h"
+#include "trainer/training_config.h"
 
 namespace masbak::trainer {
 
@@ -20,31 +21,6 @@ struct DatasetConfig {
   Deduplicate deduplicate = Deduplicate::kNone;
   double deduplicate_threshold = 0.8;
   bool apply_chat_template = true;
-};
-
-enum class Schedule { kLinear, kCosine, kConstant, kConstantWithWarmup };
-std::string schedule_name(Schedule schedule);  // "linear", "cosine", "constant", "constant_with_warmup"
-
-// The names and meanings are those of transformers' TrainingArguments and of trl's SFTConfig.
-struct TrainingConfig {
-  double learning_rate = 2e-4;
-  Schedule schedule = Schedule::kCosine;
-  double warmup_ratio = 0.03;
-  double num_train_epochs = 3;
-  int64_t max_steps = 0;  // 0: num_train_epochs decides
-  int64_t batch_size = 4;
-  int64_t gradient_accumulation_steps = 1;
-  int64_t max_length = 1024;
-  bool packing = true;
-  bool shuffle = true;
-  LossOn loss_on = LossOn::kAssistant;  // assistant_only_loss: true is assistant, false is all
-  double max_grad_norm = 1.0;           // 0: gradients are not clipped
-  double weight_decay = 0.0;
-  uint64_t seed = 0;
-  std::string dtype = "bfloat16";
-  int64_t eval_steps = 50;
-  int64_t save_steps = 50;
-  int64_t early_stopping_patience = 0;  // 0: off
 };
 
 struct RunConfig {

@@ -1,10 +1,12 @@
 #include "models/families/decoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
 
 #include "base/error.h"
 #include "models/layers/fused.h"
+#include "models/layers/recompute.h"
 
 namespace masbak::models {
 namespace {
@@ -34,6 +36,8 @@ DecoderCache* own_cache(KvCache* cache, size_t layers) {
   return own;
 }
 
+at::Tensor scaled(const at::Tensor& x, double factor) { return factor == 1 ? x : x * factor; }
+
 }  // namespace
 
 Batch make_batch(const std::vector<std::vector<int32_t>>& sequences) {
@@ -46,6 +50,10 @@ Batch make_batch(const std::vector<std::vector<int32_t>>& sequences) {
   batch.ids_T =
       at::from_blob(ids.data(), {static_cast<int64_t>(ids.size())}, at::TensorOptions().dtype(at::kLong)).clone();
   return batch;
+}
+
+void CausalModel::checkpoint_gradients(const at::Generator&) {
+  throw base::Error(base::Code::kUnimplemented, "gradient checkpointing is not built for models of this kind");
 }
 
 at::ScalarType CausalModel::dtype() const { return embedding_weight().scalar_type(); }
@@ -76,20 +84,34 @@ Context Decoder::context(const Batch& batch) const {
   return context;
 }
 
+std::vector<at::Tensor> Decoder::run_layer(size_t i, const at::Tensor& x_TD, const Context& context, bool routing) {
+  DecoderLayer& layer = parts_.layers[i];
+  const at::Tensor normed = rms_norm(x_TD, layer.attention_norm_D, parts_.norm_epsilon);
+  const at::Tensor between_TD =
+      x_TD + scaled(layer.attention->forward(normed, context, static_cast<int>(i)), parts_.residual_multiplier);
+  Routing routed;
+  const at::Tensor again = rms_norm(between_TD, layer.feed_forward_norm_D, parts_.norm_epsilon);
+  const at::Tensor out_TD =
+      between_TD + scaled(layer.feed_forward->forward(again, routing ? &routed : nullptr), parts_.residual_multiplier);
+  if (!routed.scores_TE.defined()) return {out_TD};
+  return {out_TD, routed.scores_TE, routed.chosen_TK};
+}
+
 at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* routers) {
   const Context context = this->context(batch);
   if (routers) routers->clear();
-  const auto scaled = [](const at::Tensor& x, double factor) { return factor == 1 ? x : x * factor; };
   at::Tensor x_TD = scaled(embedding_->forward(batch.ids_T), parts_.embedding_multiplier);
+  const bool again_later = checkpointed_ && c10::GradMode::is_enabled();
   for (size_t i = 0; i < parts_.layers.size(); ++i) {
-    DecoderLayer& layer = parts_.layers[i];
-    const int number = static_cast<int>(i);
-    const at::Tensor normed = rms_norm(x_TD, layer.attention_norm_D, parts_.norm_epsilon);
-    x_TD = x_TD + scaled(layer.attention->forward(normed, context, number), parts_.residual_multiplier);
-    Routing routing;
-    const at::Tensor again = rms_norm(x_TD, layer.feed_forward_norm_D, parts_.norm_epsilon);
-    x_TD = x_TD + scaled(layer.feed_forward->forward(again, routers ? &routing : nullptr), parts_.residual_multiplier);
-    if (routing.scores_TE.defined()) routers->push_back({number, routing.scores_TE, routing.chosen_TK});
+    const bool routing = routers != nullptr;
+    const std::vector<at::Tensor> results =
+        again_later
+            ? recompute(
+                  x_TD, [this, i, context, routing](const at::Tensor& x) { return run_layer(i, x, context, routing); },
+                  random_)
+            : run_layer(i, x_TD, context, routing);
+    x_TD = results[0];
+    if (results.size() > 1) routers->push_back({static_cast<int>(i), results[1], results[2]});
   }
   for (const Slice& slice : batch.slices) {
     if (slice.cache) static_cast<DecoderCache*>(slice.cache)->held += slice.length;
@@ -100,6 +122,11 @@ at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* router
 at::Tensor Decoder::logits(const at::Tensor& hidden_ND) {
   const at::Tensor logits_NV = parts_.head->forward(hidden_ND);
   return parts_.logits_divisor == 1 ? logits_NV : logits_NV / parts_.logits_divisor;
+}
+
+void Decoder::checkpoint_gradients(const at::Generator& random) {
+  checkpointed_ = true;
+  random_ = random;
 }
 
 std::vector<Slot> Decoder::slots() {

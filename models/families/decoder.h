@@ -46,12 +46,17 @@ class Decoder final : public CausalModel {
   std::unique_ptr<CausalModel> share() const override;
   at::Tensor embedding_weight() const override { return parts_.embedding_VD; }
   void weights_changed() override;
+  void checkpoint_gradients(const at::Generator& random) override;
 
  private:
+  // A layer's result, and where it has experts the router's scores and choice.
+  std::vector<at::Tensor> run_layer(size_t i, const at::Tensor& x_TD, const Context& context, bool routing);
   Context context(const Batch& batch) const;
 
   DecoderParts parts_;
   std::shared_ptr<TokenEmbedding> embedding_;
+  bool checkpointed_ = false;
+  at::Generator random_;
 };
 
 }  // namespace masbak::models

@@ -19,6 +19,7 @@ void add_train(CommandLine& line);
 void add_plan(CommandLine& line);
 void add_merge(CommandLine& line);
 void add_check(CommandLine& line);
+void add_estimate(CommandLine& line);
 void add_evaluate(CommandLine& line);
 void add_generate(CommandLine& line);
 void add_logits(CommandLine& line);

@@ -21,6 +21,7 @@ int run(int argc, char** argv) {
   add_merge(line);
   add_plan(line);
   add_train(line);
+  add_estimate(line);
   add_evaluate(line);
   add_generate(line);
   add_logits(line);

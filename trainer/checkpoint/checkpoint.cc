@@ -51,6 +51,9 @@ Json to_json(const TrainState& state) {
             {"best_eval_loss", nullptr},
             {"best_step", state.best_step},
             {"evals_without_improvement", state.evals_without_improvement},
+            {"recent_losses", state.recent_losses},
+            {"skipped", state.skipped},
+            {"step_backs", state.step_backs},
             {"digests", state.digests}};
   json["last_eval_loss"] = state.last_eval_loss ? Json(*state.last_eval_loss) : Json(nullptr);
   if (state.best_eval_loss) json["best_eval_loss"] = *state.best_eval_loss;
@@ -67,6 +70,9 @@ TrainState state_from(const base::Fields& fields) {
   if (fields.has("best_eval_loss")) state.best_eval_loss = fields.get<double>("best_eval_loss");
   state.best_step = fields.get<int64_t>("best_step");
   state.evals_without_improvement = fields.get<int64_t>("evals_without_improvement");
+  state.recent_losses = fields.get<std::vector<double>>("recent_losses", {});
+  state.skipped = fields.get<std::vector<int64_t>>("skipped", {});
+  state.step_backs = fields.get<int64_t>("step_backs", 0);
   const base::Fields digests = fields.require_child("digests");
   for (const std::string& key : digests.keys()) state.digests[key] = digests.get<std::string>(key);
   return state;

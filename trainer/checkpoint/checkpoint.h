@@ -26,6 +26,9 @@ struct TrainState {
   int64_t best_step = 0;
   int64_t evals_without_improvement = 0;
   double last_loss = 0;
+  std::vector<double> recent_losses;  // the last ones, from which a spike is told
+  std::vector<int64_t> skipped;       // batches, by their number in the data, passed over after a step back; ascending
+  int64_t step_backs = 0;
   // What the run was started on, by digest: a resume on anything else is refused.
   std::map<std::string, std::string> digests;
 };

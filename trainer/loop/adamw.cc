@@ -6,13 +6,8 @@
 #include "base/error.h"
 
 namespace masbak::trainer {
-namespace {
 
-constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
-
-}  // namespace
-
-AdamW::AdamW(std::vector<at::Tensor*> tensors) {
+AdamW::AdamW(std::vector<at::Tensor*> tensors, const AdamWOptions& options) : options_(options) {
   int64_t count = 0;
   for (const at::Tensor* tensor : tensors) {
     if (tensor->scalar_type() != at::kFloat) {
@@ -45,11 +40,12 @@ double AdamW::clip_gradients(double max_norm) {
   return norm;
 }
 
-void AdamW::step(double learning_rate, double weight_decay) {
+void AdamW::step(double learning_rate) {
   const at::NoGradGuard no_grad;
   steps_.add_(1);
-  at::_fused_adamw_({parameters_}, {gradients_}, {first_moment_}, {second_moment_}, {}, {steps_}, learning_rate, kBeta1,
-                    kBeta2, weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
+  at::_fused_adamw_({parameters_}, {gradients_}, {first_moment_}, {second_moment_}, {}, {steps_}, learning_rate,
+                    options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon, /*amsgrad=*/false,
+                    /*maximize=*/false);
 }
 
 int64_t AdamW::steps() const { return static_cast<int64_t>(steps_.item<float>()); }

@@ -1,4 +1,4 @@
-// AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with PyTorch's defaults, over one flat float32 buffer.
+// AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over one flat float32 buffer.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,18 +8,23 @@
 
 namespace masbak::trainer {
 
+// PyTorch's defaults.
+struct AdamWOptions {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+};
+
 // Parameters, gradients and both moments each lie in one buffer, so that a step is a few passes over memory
 // however many tensors there are. Not thread-safe.
 class AdamW {
  public:
   // Moves the tensors' numbers into the buffer: each of `tensors` becomes a view of it that requires a
   // gradient, and its .grad a view of gradients(). All must be float32.
-  explicit AdamW(std::vector<at::Tensor*> tensors);
+  explicit AdamW(std::vector<at::Tensor*> tensors, const AdamWOptions& options = {});
 
   void zero_gradients();
   // Scales the gradients down to a norm of at most `max_norm` (0: never) and returns their norm before.
   double clip_gradients(double max_norm);
-  void step(double learning_rate, double weight_decay);
+  void step(double learning_rate);
 
   int64_t steps() const;
   void set_steps(int64_t steps);
@@ -30,6 +35,7 @@ class AdamW {
   at::Tensor& second_moment() { return second_moment_; }
 
  private:
+  const AdamWOptions options_;
   at::Tensor parameters_, gradients_, first_moment_, second_moment_;
   at::Tensor steps_;  // float32 scalar, as the fused kernel wants it
 };

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "trainer/objectives/sft.h"
 
 namespace masbak::trainer {
 namespace {
@@ -54,62 +53,96 @@ class RouterSums {
 
 }  // namespace
 
-Trainer::Trainer(models::CausalModel& model, adapters::Adapter& adapter, const TrainingConfig& training)
-    : model_(model), adapter_(adapter), training_(training) {
+bool StepResult::finite() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
+
+base::Error not_finite(const StepResult& result) {
+  return base::Error(base::Code::kAborted,
+                     "the " + std::string(std::isfinite(result.loss) ? "gradient" : "loss") +
+                         " is not finite; lower learning_rate or max_grad_norm, or look at the examples of this step");
+}
+
+Trainer::Trainer(models::CausalModel& model, adapters::Adapter& adapter, const std::string& objective,
+                 const TrainingConfig& training, bool adapter_is_old)
+    : model_(model), adapter_(adapter), training_(training), drops_(objective == "sft") {
+  if (needs_reference(objective)) {
+    reference_ = model_.share();
+    if (adapter_is_old) {
+      reference_adapter_.plan = adapter_.plan;
+      for (const adapters::LoraFactors& pair : adapter_.factors) {
+        reference_adapter_.factors.push_back({pair.a.clone(), pair.b.clone(), pair.scale});
+      }
+      adapters::attach(*reference_, reference_adapter_);
+    }
+  }
   std::vector<at::Tensor*> tensors;
   for (adapters::LoraFactors& pair : adapter_.factors) {
     tensors.push_back(&pair.a);
     tensors.push_back(&pair.b);
   }
-  optimizer_ = std::make_unique<AdamW>(std::move(tensors));
+  optimizer_ = std::make_unique<AdamW>(std::move(tensors), AdamWOptions{training.adam_beta1, training.adam_beta2,
+                                                                        training.adam_epsilon, training.weight_decay});
   adapters::attach(model_, adapter_);
+  if (training.gradient_checkpointing) model_.checkpoint_gradients(adapter_.dropout->generator);
+  objective_ = make_objective(objective, training_, model_, reference_.get());
 }
 
-StepResult Trainer::step(const std::vector<std::vector<TokenView>>& micro_batches, double learning_rate) {
+StepResult Trainer::compute(const std::vector<std::vector<TokenView>>& micro_batches) {
   StepResult result;
-  std::vector<LabelledBatch> batches;
-  for (const auto& examples : micro_batches) {
-    batches.push_back(label_batch(examples, model_.info().vocabulary, /*fill=*/true));
-    result.labelled += batches.back().labelled();
-    result.tokens += batches.back().tokens;
-  }
+  int64_t all = 0;
+  for (const auto& examples : micro_batches) all += objective_->weight(examples);
   optimizer_->zero_gradients();
-  adapter_.dropout->training = true;
+  adapter_.dropout->training = drops_;
   RouterSums routers;
-  std::vector<models::RouterRecord> records;
-  double sum = 0;
-  for (const LabelledBatch& batch : batches) {
-    const bool mixture = model_.info().experts > 0 && batch.labelled() > 0;
-    sum += sft_backward(model_, batch, result.labelled, mixture ? &records : nullptr);
-    if (mixture) routers.add(records, batch.tokens);
-    records.clear();
+  double loss = 0;
+  for (const auto& examples : micro_batches) {
+    const int64_t weight = objective_->weight(examples);
+    if (weight == 0) continue;
+    const double share = static_cast<double>(weight) / static_cast<double>(all);
+    const BatchResult batch = objective_->backward(examples, share);
+    loss += share * batch.loss;
+    result.router_loss += share * batch.router_loss;
+    result.tokens += batch.tokens;
+    for (const auto& [name, value] : batch.metrics) result.metrics[name] += share * value;
+    if (!batch.routers.empty()) routers.add(batch.routers, batch.tokens);
   }
   adapter_.dropout->training = false;
-  result.loss = sum / static_cast<double>(std::max<int64_t>(result.labelled, 1));
+  result.loss = loss + training_.router_aux_loss_coef * result.router_loss;
   result.grad_norm = optimizer_->clip_gradients(training_.max_grad_norm);
-  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
-    throw base::Error(base::Code::kAborted,
-                      "the " + std::string(std::isfinite(result.loss) ? "gradient" : "loss") +
-                          " is not finite; lower learning_rate or max_grad_norm, or look at the examples of this step");
-  }
   result.routers = routers.stats();
-  optimizer_->step(learning_rate, training_.weight_decay);
-  model_.weights_changed();
   return result;
 }
 
-double Trainer::evaluate(const Examples& examples) {
-  double sum = 0;
-  int64_t labelled = 0;
-  for (int64_t begin = 0; begin < examples.size(); begin += training_.batch_size) {
+void Trainer::apply(double learning_rate) {
+  optimizer_->step(learning_rate);
+  model_.weights_changed();
+}
+
+StepResult Trainer::step(const std::vector<std::vector<TokenView>>& micro_batches, double learning_rate) {
+  StepResult result = compute(micro_batches);
+  if (!result.finite()) throw not_finite(result);
+  apply(learning_rate);
+  return result;
+}
+
+EvalResult Trainer::evaluate(const Examples& examples) {
+  EvalResult result;
+  const int64_t rows = training_.eval_batch_size > 0 ? training_.eval_batch_size : training_.batch_size;
+  int64_t all = 0;
+  for (int64_t begin = 0; begin < examples.size(); begin += rows) {
     std::vector<TokenView> batch;
-    const int64_t end = std::min(examples.size(), begin + training_.batch_size);
+    const int64_t end = std::min(examples.size(), begin + rows);
     for (int64_t i = begin; i < end; ++i) batch.push_back(examples[i]);
-    const LabelledBatch labels = label_batch(batch, model_.info().vocabulary, /*fill=*/true);
-    sum += sft_loss(model_, labels);
-    labelled += labels.labelled();
+    const int64_t weight = objective_->weight(batch);
+    if (weight == 0) continue;
+    const BatchResult found = objective_->evaluate(batch);
+    all += weight;
+    result.loss += static_cast<double>(weight) * found.loss;
+    for (const auto& [name, value] : found.metrics) result.metrics[name] += static_cast<double>(weight) * value;
   }
-  return sum / static_cast<double>(std::max<int64_t>(labelled, 1));
+  const auto count = static_cast<double>(std::max<int64_t>(all, 1));
+  result.loss /= count;
+  for (auto& [name, value] : result.metrics) value /= count;
+  return result;
 }
 
 }  // namespace masbak::trainer

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <string>
@@ -28,9 +29,22 @@ void check_id(int32_t id, int64_t vocabulary, const char* field, const TokenView
                     {"", example.line, field});
 }
 
-int64_t chunk_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
-
 }  // namespace
+
+int64_t logit_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
+
+void backward_through(const at::Tensor& hidden_ND, const at::Tensor& gradient_ND, const at::Tensor& also) {
+  std::vector<at::Tensor> roots, gradients;
+  if (hidden_ND.requires_grad()) {  // not if the head alone trains
+    roots.push_back(hidden_ND);
+    gradients.push_back(gradient_ND);
+  }
+  if (also.defined() && also.requires_grad()) {
+    roots.push_back(also);
+    gradients.push_back(at::ones_like(also));
+  }
+  if (!roots.empty()) torch::autograd::backward(roots, gradients);
+}
 
 LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabulary, bool fill) {
   LabelledBatch result;
@@ -62,7 +76,7 @@ LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabu
 
 double sft_loss(models::CausalModel& model, const LabelledBatch& batch) {
   const at::NoGradGuard no_grad;
-  const int64_t rows = batch.labelled(), step = chunk_rows(model.info().vocabulary);
+  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
   if (rows == 0) return 0;
   const at::Tensor hidden_ND = model.hidden(batch.batch).index_select(0, batch.rows_N);
   double sum = 0;
@@ -74,9 +88,9 @@ double sft_loss(models::CausalModel& model, const LabelledBatch& batch) {
   return sum;
 }
 
-double sft_backward(models::CausalModel& model, const LabelledBatch& batch, int64_t denominator,
-                    std::vector<models::RouterRecord>* routers) {
-  const int64_t rows = batch.labelled(), step = chunk_rows(model.info().vocabulary);
+double sft_backward(models::CausalModel& model, const LabelledBatch& batch, double denominator,
+                    std::vector<models::RouterRecord>* routers, const std::function<at::Tensor()>& also) {
+  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
   if (rows == 0) return 0;
   const at::Tensor hidden_ND = model.hidden(batch.batch, routers).index_select(0, batch.rows_N);
   at::Tensor gradient_ND = at::empty_like(hidden_ND.detach());
@@ -87,12 +101,11 @@ double sft_backward(models::CausalModel& model, const LabelledBatch& batch, int6
     const at::Tensor logits_NV = model.logits(chunk_ND);
     // The gradient takes the logits' place: nothing reads them again.
     at::Tensor gradient_NV = logits_NV.detach().contiguous();
-    sum += models::cross_entropy_rows(gradient_NV, batch.targets_N.narrow(0, begin, count),
-                                      1.0 / static_cast<double>(denominator), true);
+    sum += models::cross_entropy_rows(gradient_NV, batch.targets_N.narrow(0, begin, count), 1.0 / denominator, true);
     logits_NV.backward(gradient_NV);
     gradient_ND.narrow(0, begin, count).copy_(chunk_ND.grad());
   }
-  hidden_ND.backward(gradient_ND);
+  backward_through(hidden_ND, gradient_ND, also ? also() : at::Tensor());
   return sum;
 }
 

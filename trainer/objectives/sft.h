@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "models/families/causal_model.h"
@@ -33,7 +34,14 @@ double sft_loss(models::CausalModel& model, const LabelledBatch& batch);
 // The same sum; adds the gradient of sum / denominator to every parameter that trains. `denominator` is the
 // number of labelled rows of the whole optimiser step, so that micro-batches weigh by their tokens.
 // Head and cross entropy see the labelled rows only, in chunks: never more than a chunk of logits is alive.
-double sft_backward(models::CausalModel& model, const LabelledBatch& batch, int64_t denominator,
-                    std::vector<models::RouterRecord>* routers = nullptr);
+// `also` gives a scalar of the same pass that is minimised with it; it is called after the forward pass.
+double sft_backward(models::CausalModel& model, const LabelledBatch& batch, double denominator,
+                    std::vector<models::RouterRecord>* routers = nullptr, const std::function<at::Tensor()>& also = {});
+
+// Rows of logits that are alive at once.
+int64_t logit_rows(int64_t vocabulary);
+
+// Backward from a pass's hidden states and, if defined, from a scalar of it, in one go.
+void backward_through(const at::Tensor& hidden_ND, const at::Tensor& gradient_ND, const at::Tensor& also);
 
 }  // namespace masbak::trainer

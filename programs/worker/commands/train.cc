@@ -24,7 +24,7 @@ void keep_freed_memory() {
 void add_train(CommandLine& line) {
   struct Options {
     std::string run, out;
-    bool resume = false;
+    bool resume = false, ignore_estimate = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = line.app.add_subcommand("train", "Fine-tune a model into a job directory");
@@ -32,11 +32,13 @@ void add_train(CommandLine& line) {
   command->add_option("--out", options->out, "the job directory: run.yaml, events.jsonl, checkpoints/, adapter/")
       ->required();
   command->add_flag("--resume", options->resume, "go on from the job's last checkpoint");
+  command->add_flag("--ignore-memory-estimate", options->ignore_estimate,
+                    "start even if the estimate says that memory will not do");
   command->callback([&chosen = line.chosen, options] {
     chosen = [options] {
       base::install_stop_signals();
       keep_freed_memory();
-      trainer::train(trainer::RunConfig::read(options->run), options->out, options->resume);
+      trainer::train(trainer::RunConfig::read(options->run), options->out, options->resume, !options->ignore_estimate);
       return 0;
     };
   });

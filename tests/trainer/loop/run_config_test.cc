@@ -63,12 +63,46 @@ TEST(RunConfig, RefusesWhatIsOutOfRange) {
 }
 
 TEST(RunConfig, SaysWhatIsNotBuiltInsteadOfIgnoringIt) {
-  for (const char* later : {"objective: dpo", "adapter: {use_dora: true}", "training: {gradient_checkpointing: true}",
-                            "training: {router_aux_loss_coef: 0.01}", "training: {lr_scheduler_type: polynomial}",
-                            "adapter: {modules_to_save: [lm_head]}"}) {
+  for (const char* later : {"objective: grpo", "training: {lr_scheduler_type: reduce_lr_on_plateau}",
+                            "objective: dpo\ntraining: {loss_type: aot}"}) {
     EXPECT_THAT(refusal(later), HasSubstr("UNIMPLEMENTED")) << later;
   }
-  EXPECT_EQ(refusal("training: {gradient_checkpointing: false, router_aux_loss_coef: 0.0}"), "");
+  EXPECT_EQ(refusal("training: {gradient_checkpointing: true, router_aux_loss_coef: 0.01}"), "");
+}
+
+TEST(RunConfig, AnOptionThatWouldDoNothingIsRefused) {
+  EXPECT_THAT(refusal("training: {beta: 0.2}"), HasSubstr("belongs to objective dpo, orpo or kto"));
+  EXPECT_THAT(refusal("objective: orpo\ntraining: {loss_type: sigmoid}"), HasSubstr("this run's objective is orpo"));
+  EXPECT_THAT(refusal("objective: dpo\ntraining: {desirable_weight: 2}"), HasSubstr("kto"));
+  EXPECT_THAT(refusal("objective: dpo\ntraining: {label_smoothing: 0.1}"), HasSubstr("robust"));
+  EXPECT_THAT(refusal("objective: dpo\ntraining: {packing: true}"), HasSubstr("packing"));
+  EXPECT_THAT(refusal("objective: dpo\nadapter: {lora_dropout: 0.1}"), HasSubstr("lora_dropout"));
+  EXPECT_THAT(refusal("training: {dtype: float16}"), HasSubstr("loss scaling"));
+  EXPECT_THAT(refusal("training: {loss_spike_factor: 0.5}"), HasSubstr("above 1"));
+  EXPECT_THAT(refusal("training: {lr_scheduler_type: linear, lr_scheduler_kwargs: {power: 2}}"), HasSubstr("power"));
+  EXPECT_THAT(refusal("training: {lr_scheduler_type: cosine_with_min_lr}"), HasSubstr("min_lr"));
+  EXPECT_THAT(refusal("training: {lr_scheduler_type: warmup_stable_decay}"), HasSubstr("num_decay_steps"));
+}
+
+TEST(RunConfig, EveryScheduleAndObjectiveWrittenOutMeansTheSame) {
+  for (
+      const char* more :
+      {"training: {lr_scheduler_type: cosine, lr_scheduler_kwargs: {num_cycles: 1.5}, warmup_steps: 9}",
+       "training: {lr_scheduler_type: cosine_with_restarts, lr_scheduler_kwargs: {num_cycles: 3}}",
+       "training: {lr_scheduler_type: polynomial, lr_scheduler_kwargs: {power: 2.5, lr_end: 1e-8}}",
+       "training: {lr_scheduler_type: inverse_sqrt, lr_scheduler_kwargs: {timescale: 70}}",
+       "training: {lr_scheduler_type: cosine_with_min_lr, lr_scheduler_kwargs: {min_lr_rate: 0.125}}",
+       "training: {lr_scheduler_type: warmup_stable_decay, lr_scheduler_kwargs: {num_decay_steps: 5, num_stable_steps: "
+       "3, warmup_type: cosine, decay_type: 1-sqrt, min_lr_ratio: 0.25}}",
+       "objective: dpo\ntraining: {loss_type: robust, label_smoothing: 0.25, beta: 0.5}",
+       "objective: orpo\ntraining: {beta: 0.25}",
+       "objective: kto\ntraining: {desirable_weight: 2, undesirable_weight: 0.5, loss_type: apo_zero_unpaired}",
+       "training: {nan_action: step_back, loss_spike_factor: 3, loss_spike_action: stop, save_total_limit: 7, "
+       "load_best_model_at_end: true, early_stopping_threshold: 0.5, per_device_eval_batch_size: 2}"}) {
+    const RunConfig run = read(kLeast + more);
+    const RunConfig again = RunConfig::read(base::Fields::from_yaml_text(run.to_yaml(), "x"), "/elsewhere/run.yaml");
+    EXPECT_EQ(again.to_yaml(), run.to_yaml()) << more;
+  }
 }
 
 TEST(RunConfig, WrittenOutMeansTheSame) {

@@ -1,0 +1,37 @@
+// What a run will need, told before anything of it is allocated.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/document.h"
+#include "trainer/run_config.h"
+
+namespace masbak::trainer {
+
+// Memory is what the kernel counts as resident (VmHWM, ru_maxrss): mapped weights count, since a run that loses their
+// pages reads them again and again. The parts are those of the moment of the peak, the first backward pass.
+struct Estimate {
+  std::vector<std::pair<std::string, int64_t>> parts;  // name and bytes: "weights_mapped_bytes", …
+  int64_t peak_memory_bytes = 0;                       // their sum
+  int64_t available_memory_bytes = 0;                  // now, within the control group's limit
+  int64_t trainable_parameters = 0;
+  int64_t tokens_per_batch = 0;  // of the largest micro-batch
+  int64_t total_steps = 0, total_tokens = 0;
+  double tokens_per_second = 0, seconds = 0;
+
+  base::Json to_json() const;
+  // What to lower, the most effective first; empty if it fits.
+  std::string advice(const RunConfig& run) const;
+};
+
+// Reads the configuration, the headers of the weights and the dataset. `measure`: time a product of matrices for a
+// fifth of a second, from which the speed follows; without it the times are 0.
+Estimate estimate(const RunConfig& run, bool measure = true);
+
+// MemAvailable, or what the control group's limit leaves if that is less; -1 if the system does not say.
+int64_t available_memory_bytes();
+
+}  // namespace masbak::trainer
