@@ -94,7 +94,8 @@ class LayerMemory {
 
   void mixture(int64_t layer, const PlanPlace& gate_up) {
     const auto* down = shapes_.find(layer, ".experts.down_proj");
-    const auto* router = shapes_.find(layer, ".mlp.gate");
+    const auto* gate = shapes_.find(layer, ".mlp.gate");
+    const auto* router = gate ? gate : shapes_.find(layer, ".router");
     const int64_t k = shapes_.info.experts_per_token, experts = gate_up.experts, inner = down->in;
     const int64_t mean = t_ * k / std::max<int64_t>(1, experts);
     const int64_t rows = t_ * k + experts * (mean >= 96 ? 8 : mean >= 48 ? 4 : 0);

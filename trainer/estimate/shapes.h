@@ -1,5 +1,4 @@
-// The sizes of a model from its config.json and the headers of its weights alone; no weight is read. No LibTorch in the
-// interface.
+// The sizes of a model from its config.json and the headers of its weights alone; no weight is read.
 #pragma once
 
 #include <cstdint>
