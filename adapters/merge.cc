@@ -7,9 +7,11 @@
 #include <set>
 
 #include "adapters/file.h"
+#include "base/document.h"
 #include "base/durable_file.h"
 #include "base/error.h"
 #include "models/checkpoint/folder.h"
+#include "models/checkpoint/quantised_tensor.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/checkpoint/tensor.h"
 #include "models/families/weights.h"
@@ -19,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using models::Checkpoint;
+using models::WeightFiles;
 
 // The change of one tensor on disk, made when it is written.
 using Deltas = std::map<std::string, std::function<at::Tensor()>>;
@@ -58,30 +61,63 @@ Deltas collect_deltas(const Adapter& adapter, const Checkpoint& checkpoint,
   return deltas;
 }
 
-at::Tensor merged(const models::TensorView& view, const at::Tensor& change) {
-  const at::Tensor base = models::map_tensor(view);
+// A merged model is whole again: weights stored small are widened to `wide`.
+at::Tensor merged(const WeightFiles& files, const std::string& name, const Deltas& deltas, at::ScalarType wide) {
+  const auto small = models::open_quantised(files, name, models::stored_shape(files, name));
+  const at::Tensor base = small ? small->widened(at::kFloat) : models::map_tensor(files.at(name));
+  const at::ScalarType type = small ? wide : base.scalar_type();
+  const auto found = deltas.find(name);
+  if (found == deltas.end()) return base.to(type);
+  const at::Tensor change = found->second();
   if (base.sizes() != change.sizes()) {
-    throw base::Error(base::Code::kInternal, "the adapter's change and the tensor '" + view.name + "' differ in shape");
+    throw base::Error(base::Code::kInternal, "the adapter's change and the tensor '" + name + "' differ in shape");
   }
-  return (base.to(at::kFloat) + change).to(base.scalar_type()).contiguous();
+  return (base.to(at::kFloat) + change).to(type).contiguous();
 }
 
-void write_weights(const fs::path& source, const Deltas& deltas, const fs::path& target) {
+// Names of tensors that only serve weights stored small.
+std::set<std::string> all_companions(const Checkpoint& checkpoint, const WeightFiles& files) {
+  std::set<std::string> names;
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    for (const std::string& beside : models::companions(files, name)) names.insert(beside);
+  }
+  return names;
+}
+
+void write_weights(const WeightFiles& files, const fs::path& source, const Deltas& deltas,
+                   const std::set<std::string>& companions, at::ScalarType wide, const fs::path& target) {
   std::map<std::string, std::string> metadata;
-  const std::vector<models::TensorView> views = models::read_safetensors(source, &metadata);
-  std::vector<at::Tensor> changed;  // keeps the bytes of the list alive
-  std::vector<models::TensorToWrite> list;
-  for (const models::TensorView& view : views) {
-    const auto found = deltas.find(view.name);
-    if (found == deltas.end()) {
-      list.push_back({view.name, view.dtype, view.shape, view.bytes});
-    } else {
-      changed.push_back(merged(view, found->second()));
-      list.push_back(models::tensor_to_write(view.name, changed.back()));
+  std::vector<models::TensorToProduce> list;
+  for (const models::TensorView& view : models::read_safetensors(source, &metadata)) {
+    const std::string name = view.name;
+    if (companions.count(name)) continue;
+    const bool small = !models::companions(files, name).empty();
+    if (!small && !deltas.count(name)) {
+      list.push_back({name, view.dtype, view.shape, [view](const models::ByteSink& sink) { sink(view.bytes); }});
+      continue;
     }
+    list.push_back({name, small ? models::file_dtype(wide) : view.dtype, models::stored_shape(files, name),
+                    [&files, &deltas, name, wide](const models::ByteSink& sink) {
+                      const at::Tensor tensor = merged(files, name, deltas, wide);
+                      sink({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
+                    }});
   }
   if (metadata.empty()) metadata["format"] = "pt";
-  models::write_safetensors(target, list, metadata);
+  models::stream_safetensors(target, list, metadata);
+}
+
+// The file as it is, but for what a model that is whole again no longer has.
+void write_json(const fs::path& source, const std::set<std::string>& companions, const fs::path& target) {
+  base::Json json = base::read_json(source);
+  json.erase("quantization_config");
+  if (json.contains("weight_map") && !companions.empty()) {
+    base::Json map = base::Json::object();
+    for (const auto& [name, file] : json["weight_map"].items()) {
+      if (!companions.count(name)) map.get_ref<base::Json::object_t&>().push_back({name, file});
+    }
+    json["weight_map"] = map;
+  }
+  base::write_file_durably(target, json.dump(2) + "\n");
 }
 
 }  // namespace
@@ -95,11 +131,19 @@ void merge_adapter(const fs::path& model, const fs::path& adapter, const fs::pat
       collect_deltas(read_adapter(adapter, places(*loaded)), checkpoint, models::find_family(config).weights(config));
   std::set<fs::path> weights;
   for (const auto& [name, view] : checkpoint.tensors()) weights.insert(view.file->path().filename());
-  for (const fs::path& file : weights) write_weights(model / file, deltas, folder.path() / file);
+  const WeightFiles files(checkpoint);
+  const std::set<std::string> companions = all_companions(checkpoint, files);
+  for (const fs::path& file : weights) {
+    write_weights(files, model / file, deltas, companions, loaded->dtype(), folder.path() / file);
+  }
   for (const auto& entry : fs::directory_iterator(model)) {
     const fs::path name = entry.path().filename();
     const bool other_weights = name.extension() == ".safetensors" || name.extension() == ".bin";
     if (!entry.is_regular_file() || other_weights || name.string().starts_with('.')) continue;
+    if (!companions.empty() && (name == "config.json" || name.string().ends_with(".index.json"))) {
+      write_json(entry.path(), companions, folder.path() / name);
+      continue;
+    }
     fs::copy_file(entry.path(), folder.path() / name);
     base::fsync_path(folder.path() / name);
   }

@@ -68,11 +68,17 @@ void remember(const std::filesystem::path& entry, const Json& identity, const st
   }
 }
 
+// Where the digest of a file is remembered; empty if nowhere.
+std::filesystem::path cache_entry(const Json& identity) {
+  const std::filesystem::path cache = cache_folder();
+  if (cache.empty()) return cache;
+  const std::string key = base::digest_bytes(identity["path"].get_ref<const std::string&>());
+  return cache / (key.substr(key.find(':') + 1) + ".json");
+}
+
 std::string cached_digest(const std::filesystem::path& file) {
   const Json before = identity(file);
-  const std::filesystem::path cache = cache_folder();
-  const std::string key = base::digest_bytes(before["path"].get_ref<const std::string&>());
-  const std::filesystem::path entry = cache.empty() ? cache : cache / (key.substr(key.find(':') + 1) + ".json");
+  const std::filesystem::path entry = cache_entry(before);
   std::string digest = remembered(entry, before);
   if (!digest.empty()) return digest;
   digest = base::digest_file(file);
@@ -96,6 +102,15 @@ void require_folder(const std::filesystem::path& folder) {
                     {folder.string()});
 }
 
+std::vector<std::filesystem::path> defining_files(const std::filesystem::path& folder) {
+  require_folder(folder);
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_regular_file() && defines_model(entry.path())) files.push_back(entry.path());
+  }
+  return files;
+}
+
 }  // namespace
 
 base::Fields read_model_config(const std::filesystem::path& folder) {
@@ -110,12 +125,17 @@ base::Fields read_model_config(const std::filesystem::path& folder) {
   return base::Fields::read_json(config);
 }
 
-std::string model_digest(const std::filesystem::path& folder) {
-  require_folder(folder);
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.is_regular_file() && defines_model(entry.path())) files.push_back(entry.path());
+uint64_t undigested_bytes(const std::filesystem::path& folder) {
+  uint64_t bytes = 0;
+  for (const std::filesystem::path& file : defining_files(folder)) {
+    const Json now = identity(file);
+    if (remembered(cache_entry(now), now).empty()) bytes += now["size"].get<uint64_t>();
   }
+  return bytes;
+}
+
+std::string model_digest(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files = defining_files(folder);
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
     return a.filename().string() < b.filename().string();  // byte order
   });

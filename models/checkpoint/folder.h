@@ -16,4 +16,7 @@ base::Fields read_model_config(const std::filesystem::path& folder);
 // (MASBAK_CACHE). Only the files that define the model count: *.safetensors, *.json, *.model, *.jinja.
 std::string model_digest(const std::filesystem::path& folder);
 
+// How many bytes model_digest would have to read now: the sizes of the files that no cached digest covers.
+uint64_t undigested_bytes(const std::filesystem::path& folder);
+
 }  // namespace masbak::models

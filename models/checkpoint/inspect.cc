@@ -4,12 +4,17 @@
 #include <tuple>
 
 #include "models/checkpoint/folder.h"
+#include "models/checkpoint/quantised_tensor.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/families/causal_model.h"
+#include "models/families/config.h"
 #include "models/families/weights.h"
 
 namespace masbak::models {
 namespace {
+
+// SHA-256 reads some 1 to 2 GB a second.
+constexpr uint64_t kLargestDigestBytes = uint64_t{64} << 30;
 
 // PyTorch's word for a type of a file.
 std::string torch_name(Dtype dtype) {
@@ -51,13 +56,16 @@ std::vector<std::string> notes(const Checkpoint& checkpoint, const ModelInfo& in
 
 }  // namespace
 
-Inspection inspect_model(const std::filesystem::path& folder) {
+Inspection inspect_model(const std::filesystem::path& folder, bool with_digest) {
   const base::Fields config = read_model_config(folder);
   const Family& family = find_family(config);
   const ModelInfo info = family.describe(config);
   const Checkpoint checkpoint(folder);
+  const WeightFiles files(checkpoint);
   for (const WeightSpec& spec : family.weights(config)) {
-    for (const StoredTensor& stored : stored_tensors(spec, checkpoint)) checkpoint.at(stored.name, stored.shape);
+    for (const StoredTensor& stored : stored_tensors(spec, checkpoint)) {
+      check_stored(files, stored.name, stored.shape);
+    }
   }
   Inspection found{info.family,
                    info.layers,
@@ -78,14 +86,18 @@ Inspection inspect_model(const std::filesystem::path& folder) {
   for (const auto& [dtype, count] : numbers) {
     if (count > most) std::tie(stored, most) = std::pair(dtype, count);
   }
-  found.dtype = torch_name(stored);
-  // load_model computes in bfloat16 what is stored so, everything else in float32.
-  found.kv_cache_bytes_per_token = info.kv_cache_numbers_per_token * (stored == Dtype::kBF16 ? 2 : 4);
+  found.dtype = stored == Dtype::kU8 ? "nf4" : torch_name(stored);  // the only scheme with packed codes
+  const int64_t number_bytes = compute_dtype(config) == "bfloat16" ? 2 : 4;
+  found.kv_cache_bytes_per_token = info.kv_cache_numbers_per_token * number_bytes;
   found.kv_cache_ratio =
       static_cast<double>(info.kv_cache_numbers_per_token) / static_cast<double>(info.multi_head_numbers_per_token);
-  found.multi_head_cache_bytes_per_token = info.multi_head_numbers_per_token * (stored == Dtype::kBF16 ? 2 : 4);
+  found.multi_head_cache_bytes_per_token = info.multi_head_numbers_per_token * number_bytes;
   found.notes = notes(checkpoint, info);
-  found.digest = model_digest(folder);
+  if (with_digest || undigested_bytes(folder) <= kLargestDigestBytes) {
+    found.digest = model_digest(folder);
+  } else {
+    found.notes.push_back("the digest of a folder above 64 GiB takes long and is computed on request: --digest");
+  }
   return found;
 }
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "models/checkpoint/quantised_tensor.h"
 
 namespace masbak::models {
 namespace {
@@ -100,6 +101,14 @@ bool means_off(const base::Json& value) {
 
 }  // namespace
 
+std::string stored_dtype(const base::Fields& config) {
+  return config.get<std::string>("dtype", config.get<std::string>("torch_dtype", "float32"));
+}
+
+std::string compute_dtype(const base::Fields& config) {
+  return stored_dtype(config) == "bfloat16" ? "bfloat16" : "float32";
+}
+
 int64_t read_size(const base::Fields& config, const std::string& key) {
   const int64_t value = config.get<int64_t>(key);
   if (value < 1 || value > kLargestSize) {
@@ -129,12 +138,7 @@ void require_value(const base::Fields& config, const std::string& key, const bas
 
 void read_common(const base::Fields& config) {
   if (config.get<std::string>("hidden_act", "silu") != "swish") require_value(config, "hidden_act", "silu");
-  if (config.has("quantization_config")) {
-    throw base::Error(
-        base::Code::kUnimplemented,
-        "weights stored with a quantization_config cannot be read yet; use a bfloat16 or float32 checkpoint",
-        config.where("quantization_config"));
-  }
+  check_quantization_config(config);
 }
 
 void refuse_unread(const base::Fields& config) {

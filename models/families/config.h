@@ -19,7 +19,13 @@ int64_t read_size(const base::Fields& config, const std::string& key, int64_t fa
 // name to ask for if there is none.
 int64_t read_experts(const base::Fields& config, const std::string& key, int64_t fallback = 0);
 
-// hidden_act must be silu, and there must be no quantization_config; UNIMPLEMENTED otherwise.
+// The type that config.json names for the weights ("dtype", or "torch_dtype" as it was called): "float32" if none.
+std::string stored_dtype(const base::Fields& config);
+// What load_model computes in by default: "bfloat16" where the weights are so, else "float32" (float16 too: float32
+// holds every float16 number, bfloat16 would round them).
+std::string compute_dtype(const base::Fields& config);
+
+// hidden_act must be silu, and a quantization_config one that we read; UNIMPLEMENTED otherwise.
 void read_common(const base::Fields& config);
 
 // Refuses a field that changes the function unless it has the value that means "off".

@@ -5,7 +5,10 @@
 #include "base/log.h"
 #include "models/checkpoint/folder.h"
 #include "models/families/causal_model.h"
+#include "models/families/config.h"
+#include "models/families/describe.h"
 #include "models/families/register.h"
+#include "models/families/weights.h"
 
 namespace masbak::models {
 namespace {
@@ -14,7 +17,7 @@ at::ScalarType choose_dtype(const base::Fields& config, const std::string& wish)
   if (wish == "float32") return at::kFloat;
   if (wish == "bfloat16") return at::kBFloat16;
   if (wish != "auto") base::fail_input("dtype must be float32, bfloat16 or auto, found \"" + wish + "\"");
-  const std::string stored = config.get<std::string>("dtype", config.get<std::string>("torch_dtype", "float32"));
+  const std::string stored = stored_dtype(config);
   if (stored == "bfloat16") return at::kBFloat16;
   if (stored == "float32") return at::kFloat;
   if (stored == "float16") {
@@ -64,6 +67,15 @@ std::unique_ptr<CausalModel> load_model(const std::filesystem::path& folder, con
   family.describe(config);  // refuses a bad configuration before any file of weights is opened
   const Checkpoint checkpoint(folder);
   return family.load(config, checkpoint, choose_dtype(config, dtype));
+}
+
+std::unique_ptr<CausalModel> describe_model(const std::filesystem::path& folder) {
+  const base::Fields config = read_model_config(folder);
+  const Family& family = find_family(config);
+  family.describe(config);
+  const Checkpoint checkpoint(folder);
+  const DescribeOnly guard;
+  return family.load(config, checkpoint, at::kBFloat16);
 }
 
 }  // namespace masbak::models

@@ -1,14 +1,35 @@
 #include "models/families/weights.h"
 
 #include <ATen/ops/empty.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "models/checkpoint/tensor.h"
+#include "models/layers/quantised_projection.h"
 
 namespace masbak::models {
+namespace {
+
+thread_local bool describing = false;
+
+// The pages of a mapped tensor that has been copied leave this process: what stays in memory is the copy. Another
+// reader of the file would find them in the page cache.
+void release_pages(const TensorView& view) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(view.bytes.data());
+  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + view.bytes.size()) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace
+
+DescribeOnly::DescribeOnly() { describing = true; }
+
+DescribeOnly::~DescribeOnly() { describing = false; }
 
 std::vector<StoredTensor> stored_tensors(const WeightSpec& spec, const Checkpoint& checkpoint) {
   const StoredTensor whole = {spec.name, spec.shape};
@@ -40,7 +61,7 @@ int64_t count_parameters(const std::vector<WeightSpec>& table) {
 }
 
 WeightReader::WeightReader(const Checkpoint& checkpoint, std::vector<WeightSpec> table, at::ScalarType dtype)
-    : checkpoint_(checkpoint), dtype_(dtype) {
+    : checkpoint_(checkpoint), files_(checkpoint), dtype_(dtype) {
   for (WeightSpec& spec : table) {
     const std::string name = spec.name;
     table_.emplace(name, std::move(spec));
@@ -48,37 +69,73 @@ WeightReader::WeightReader(const Checkpoint& checkpoint, std::vector<WeightSpec>
 }
 
 at::Tensor WeightReader::read(const StoredTensor& stored, at::ScalarType dtype) {
+  if (const auto small = quantised(stored)) return small->widened(dtype);
   const TensorView& view = checkpoint_.at(stored.name, stored.shape);
   used_.insert(stored.name);
-  return map_tensor(view, dtype);
+  at::Tensor tensor = map_tensor(view, dtype);
+  if (tensor.const_data_ptr() != view.bytes.data()) release_pages(view);
+  return tensor;
 }
 
-at::Tensor WeightReader::tensor(const std::string& name, at::ScalarType dtype) {
+std::shared_ptr<const QuantisedTensor> WeightReader::quantised(const StoredTensor& stored) {
+  if (describing) return nullptr;
+  auto small = open_quantised(files_, stored.name, stored.shape);
+  if (!small) return nullptr;
+  used_.insert(stored.name);
+  for (const std::string& name : companions(files_, stored.name)) used_.insert(name);
+  return small;
+}
+
+const WeightSpec& WeightReader::spec(const std::string& name) {
   const auto found = table_.find(name);
   if (found == table_.end()) {
     throw base::Error(base::Code::kInternal, "the family's weight table has no line for " + name);
   }
-  const WeightSpec& spec = found->second;
   asked_.insert(name);
+  return found->second;
+}
+
+at::Tensor WeightReader::tensor(const std::string& name, at::ScalarType dtype) {
+  const WeightSpec& spec = this->spec(name);
+  if (describing) {
+    return at::empty(spec.shape, at::TensorOptions().dtype(dtype).device(at::kMeta));
+  }
   const std::vector<StoredTensor> parts = stored_tensors(spec, checkpoint_);
   if (parts.size() == 1 && parts[0].expert < 0) return read(parts[0], dtype);
   at::Tensor joined = at::empty(spec.shape, at::TensorOptions().dtype(dtype));
   for (const StoredTensor& part : parts) {
     joined.select(0, part.expert).narrow(0, part.row, part.shape[0]).copy_(read(part, dtype));
+    release_pages(checkpoint_.at(part.name));
   }
   return joined;
 }
 
 std::shared_ptr<Projection> WeightReader::projection(const std::string& prefix, at::ScalarType dtype) {
-  const std::string bias = prefix + ".bias";
+  const std::string bias = prefix + ".bias", name = prefix + ".weight";
+  const std::vector<StoredTensor> parts = stored_tensors(spec(name), checkpoint_);
+  if (parts.size() == 1 && parts[0].expert < 0) {
+    if (const auto small = quantised(parts[0])) {
+      return make_quantised_projection(small, dtype, in_table(bias) ? tensor(bias, dtype) : at::Tensor());
+    }
+  }
   return make_projection(tensor(prefix + ".weight", dtype), in_table(bias) ? tensor(bias, dtype) : at::Tensor());
 }
 
 std::shared_ptr<ExpertProjection> WeightReader::experts(const std::string& name) {
-  return make_expert_projection(tensor(name));
+  const std::vector<int64_t>& shape = spec(name).shape;
+  std::vector<ExpertPart> small;
+  const std::vector<StoredTensor> parts = stored_tensors(spec(name), checkpoint_);
+  for (const StoredTensor& part : parts) {
+    auto weight = quantised(part);
+    if (!weight) break;  // some experts stored plainly: all are widened
+    small.push_back({std::move(weight), std::max<int64_t>(part.expert, 0), part.row});
+  }
+  if (small.size() != parts.size()) return make_expert_projection(tensor(name));
+  return make_quantised_experts(std::move(small), shape[0], shape[1], shape[2], dtype_);
 }
 
 void WeightReader::finish(const std::vector<std::string>& left_out) const {
+  if (describing) return;
   for (const auto& [name, spec] : table_) {
     if (!asked_.count(name)) {
       throw base::Error(base::Code::kInternal, "the family's weight table names " + name + ", which no layer reads");

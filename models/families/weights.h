@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "models/checkpoint/quantised_tensor.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/families/causal_model.h"
 #include "models/layers/projection.h"
@@ -22,6 +23,16 @@ std::vector<StoredTensor> stored_tensors(const WeightSpec& spec, const Checkpoin
 
 // Whether the name belongs to what the family leaves out on purpose.
 bool is_left_out(const std::string& name, const std::vector<std::string>& left_out);
+
+// While one lives, the WeightReaders of its thread read no file and give tensors of the meta device: shape and type
+// alone. What torch.device("meta") is in Python.
+class DescribeOnly {
+ public:
+  DescribeOnly();
+  ~DescribeOnly();
+  DescribeOnly(const DescribeOnly&) = delete;
+  DescribeOnly& operator=(const DescribeOnly&) = delete;
+};
 
 // Reads the weights of one checkpoint, each checked against the table. After the model is put together, finish()
 // refuses what the table names and nothing asked for, and tensors of the checkpoint that the table lacks.
@@ -41,9 +52,12 @@ class WeightReader {
   void finish(const std::vector<std::string>& left_out) const;
 
  private:
+  const WeightSpec& spec(const std::string& name);  // and notes that it was asked for
   at::Tensor read(const StoredTensor& stored, at::ScalarType dtype);
+  std::shared_ptr<const QuantisedTensor> quantised(const StoredTensor& stored);  // null: stored plainly
 
   const Checkpoint& checkpoint_;
+  WeightFiles files_;
   std::map<std::string, WeightSpec> table_;
   std::set<std::string> asked_, used_;  // names of the table, names of the files
   at::ScalarType dtype_;

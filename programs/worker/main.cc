@@ -7,6 +7,7 @@
 #include "programs/worker/commands.h"
 
 namespace masbak::worker {
+void add_quantize(CommandLine& line);
 namespace {
 
 int run(int argc, char** argv) {
@@ -28,6 +29,7 @@ int run(int argc, char** argv) {
   add_inspect(line);
   add_mask(line);
   add_scan(line);
+  add_quantize(line);
   add_render(line);
   add_serve(line);
   add_tokenize(line);

@@ -7,6 +7,7 @@
 
 #include "adapters/file.h"
 #include "base/error.h"
+#include "models/families/describe.h"
 
 namespace masbak::trainer {
 namespace {
@@ -73,12 +74,25 @@ Plan run_plan(const RunConfig& run, const std::vector<PlanPlace>& places) {
   return located(run, [&] { return make_plan(run.adapter, places); });
 }
 
-std::unique_ptr<models::CausalModel> load_base_model(const RunConfig& run) {
+namespace {
+
+void require_model(const RunConfig& run) {
   if (!std::filesystem::is_directory(run.model)) {
     throw base::Error(base::Code::kNotFound, "expected a Hugging Face model folder at " + run.model.string(),
                       {run.file.string(), 0, "model"});
   }
+}
+
+}  // namespace
+
+std::unique_ptr<models::CausalModel> load_base_model(const RunConfig& run) {
+  require_model(run);
   return models::load_model(run.model, run.training.dtype);
+}
+
+std::unique_ptr<models::CausalModel> describe_base_model(const RunConfig& run) {
+  require_model(run);
+  return models::describe_model(run.model);
 }
 
 }  // namespace masbak::trainer

@@ -19,5 +19,7 @@ adapters::Plan run_plan(const RunConfig& run, const std::vector<adapters::PlanPl
 
 // The base model in the run's dtype.
 std::unique_ptr<models::CausalModel> load_base_model(const RunConfig& run);
+// The same without its weights, for the plan.
+std::unique_ptr<models::CausalModel> describe_base_model(const RunConfig& run);
 
 }  // namespace masbak::trainer

@@ -14,7 +14,7 @@ void add_plan(CommandLine& line) {
   command->callback([&chosen = line.chosen, file] {
     chosen = [file] {
       const auto run = trainer::RunConfig::read(*file);
-      const auto model = trainer::load_base_model(run);
+      const auto model = trainer::describe_base_model(run);
       std::cout << trainer::run_plan(run, adapters::places(*model)).to_json().dump(2) << '\n';
       return 0;
     };
