@@ -6,6 +6,7 @@
 #include <set>
 
 #include "adapters/peft_config.h"
+#include "adapters/single_experts.h"
 #include "base/digest.h"
 #include "base/durable_file.h"
 #include "base/error.h"
@@ -21,26 +22,18 @@ using models::TensorView;
 constexpr const char* kConfigFile = "adapter_config.json";
 constexpr const char* kWeightsFile = "adapter_model.safetensors";
 
-// [E, R, I] -> [E·R, I]: row e·R + k.
-at::Tensor a_to_file(const Target& target, const at::Tensor& a) {
-  return a.detach().to(at::kCPU, at::kFloat).reshape({-1, target.in}).contiguous();
-}
-
-// [E, O, R] -> [O, R·E]: column k·E + e.
-at::Tensor b_to_file(const Target& target, const at::Tensor& b) {
-  const at::Tensor plain = b.detach().to(at::kCPU, at::kFloat);
+// [E, R, I] -> [E·R, I]: row e·R + k. [E, O, R] -> [O, R·E]: column k·E + e.
+at::Tensor to_file(const Target& target, Part part, const at::Tensor& tensor) {
+  const at::Tensor plain = tensor.detach().to(at::kCPU, at::kFloat);
   if (target.experts == 0) return plain.contiguous();
+  if (part == Part::kA) return plain.reshape({-1, target.in}).contiguous();
   return plain.permute({1, 2, 0}).reshape({target.out, target.rank * target.experts}).contiguous();
 }
 
-at::Tensor a_from_file(const Target& target, const at::Tensor& a) {
-  if (target.experts == 0) return a.clone();
-  return a.reshape({target.experts, target.rank, target.in}).clone();
-}
-
-at::Tensor b_from_file(const Target& target, const at::Tensor& b) {
-  if (target.experts == 0) return b.clone();
-  return b.reshape({target.out, target.rank, target.experts}).permute({2, 0, 1}).contiguous();
+at::Tensor from_file(const Target& target, Part part, const at::Tensor& tensor) {
+  if (target.experts == 0) return tensor.clone();
+  if (part == Part::kA) return tensor.reshape({target.experts, target.rank, target.in}).clone();
+  return tensor.reshape({target.out, target.rank, target.experts}).permute({2, 0, 1}).contiguous();
 }
 
 std::string text_of(const std::vector<int64_t>& shape) {
@@ -61,13 +54,31 @@ std::string some_of(const std::set<std::string>& names) {
   return text;
 }
 
+// PEFT writes the base's own embedding and head beside a LoRA on them.
+std::string base_copy_key(const Target& target) { return "base_model.model." + target.slot + ".base_layer.weight"; }
+
+bool may_have_base_copy(const Target& target) {
+  return !target.full && (target.is_embedding() || target.group == models::Group::kHead);
+}
+
 // Neither a tensor of the plan without numbers nor numbers without a place.
-void check_names(const Plan& plan, const std::map<std::string, TensorView>& tensors, const fs::path& file) {
+void check_names(const PeftConfig& config, const std::map<std::string, TensorView>& tensors, const fs::path& file) {
   std::set<std::string> missing, extra;
   for (const auto& [name, view] : tensors) extra.insert(name);
-  for (const Target& target : plan.targets) {
-    for (const std::string& key : {target.key_a, target.key_b}) {
+  for (const Target& target : config.plan.targets) {
+    std::vector<std::string> keys;
+    if (config.single_experts && target.experts > 0) {
+      keys = single_expert_keys(target, tensors);
+    } else {
+      for (const TargetTensor& tensor : target.tensors()) keys.push_back(tensor.key);
+    }
+    for (const std::string& key : keys) {
       if (!extra.erase(key)) missing.insert(key);
+    }
+    if (may_have_base_copy(target)) extra.erase(base_copy_key(target));
+    // A router's whole copy comes with the correction bias, which is no parameter and does not train.
+    if (target.full && target.group == models::Group::kRouter) {
+      extra.erase("base_model.model." + target.slot + ".e_score_correction_bias");
     }
   }
   std::string message;
@@ -82,7 +93,9 @@ void check_names(const Plan& plan, const std::map<std::string, TensorView>& tens
   if (!message.empty()) base::fail_input(message + "; the adapter is refused whole", {file.string(), 0, ""});
 }
 
-at::Tensor load(const TensorView& view, const fs::path& file) {
+}  // namespace
+
+at::Tensor load_finite(const TensorView& view, const fs::path& file) {
   const at::Tensor tensor = models::map_tensor(view, at::kFloat);
   if (!at::isfinite(tensor).all().item<bool>()) {
     throw base::Error(base::Code::kDataLoss,
@@ -99,37 +112,65 @@ void check_shape(const TensorView& view, const std::vector<int64_t>& shape, cons
                    {file.string(), 0, view.name});
 }
 
-LoraFactors read_factors(const Target& target, const TensorView& a, const TensorView& b, bool maybe_swapped,
+namespace {
+
+LoraFactors read_factors(const Target& target, const std::map<std::string, TensorView>& tensors, bool maybe_swapped,
                          const fs::path& file) {
-  // With in and out swapped, ΔW_e is the transpose: A and B change places.
-  const std::vector<int64_t> swapped_a{target.experts * target.rank, target.out};
-  const std::vector<int64_t> swapped_b{target.in, target.rank * target.experts};
-  const bool could_be = target.experts > 0 && a.shape == swapped_a && b.shape == swapped_b;
-  if (could_be && (maybe_swapped || target.in != target.out)) {
-    Target other = target;
-    std::swap(other.in, other.out);
-    return {b_from_file(other, load(b, file)).transpose(1, 2).contiguous(),
-            a_from_file(other, load(a, file)).transpose(1, 2).contiguous(), target.scale};
+  LoraFactors pair;
+  pair.scale = target.scale;
+  if (target.experts > 0) {
+    // With in and out swapped, ΔW_e is the transpose: A and B change places.
+    const TensorView &a = tensors.at(target.key_a), &b = tensors.at(target.key_b);
+    const std::vector<int64_t> swapped_a{target.experts * target.rank, target.out};
+    const std::vector<int64_t> swapped_b{target.in, target.rank * target.experts};
+    const bool could_be = a.shape == swapped_a && b.shape == swapped_b;
+    if (could_be && (maybe_swapped || target.in != target.out)) {
+      Target other = target;
+      std::swap(other.in, other.out);
+      pair.a = from_file(other, Part::kB, load_finite(b, file)).transpose(1, 2).contiguous();
+      pair.b = from_file(other, Part::kA, load_finite(a, file)).transpose(1, 2).contiguous();
+      return pair;
+    }
   }
-  check_shape(a, target.shape_a(), file);
-  check_shape(b, target.shape_b(), file);
-  return {a_from_file(target, load(a, file)), b_from_file(target, load(b, file)), target.scale};
+  for (const TargetTensor& tensor : target.tensors()) {
+    const TensorView& view = tensors.at(tensor.key);
+    check_shape(view, tensor.shape, file);
+    part_of(pair, tensor.part) = from_file(target, tensor.part, load_finite(view, file));
+  }
+  return pair;
+}
+
+// Under the names of transformers 5: Mixtral's router was block_sparse_moe.gate.
+std::map<std::string, TensorView> read_tensors(const fs::path& file, const std::vector<PlanPlace>& model_places) {
+  const std::string old = ".block_sparse_moe.gate.", now = ".mlp.gate.";
+  bool renamed = false;
+  for (const PlanPlace& place : model_places) renamed |= place.name.ends_with(".mlp.gate");
+  std::map<std::string, TensorView> tensors;
+  for (TensorView& view : models::read_safetensors(file)) {
+    std::string name = view.name;
+    const size_t at = name.find(old);
+    if (renamed && at != std::string::npos) name.replace(at, old.size(), now);
+    tensors[name] = std::move(view);
+  }
+  return tensors;
 }
 
 }  // namespace
 
 void write_adapter_files(const Adapter& adapter, const std::vector<PlanPlace>& model_places,
                          const std::string& base_model, const fs::path& folder) {
+  const Adapter plain = without_start(adapter);
   std::map<std::string, at::Tensor> tensors;
-  for (size_t i = 0; i < adapter.factors.size(); ++i) {
-    const Target& target = adapter.plan.targets[i];
-    tensors[target.key_a] = a_to_file(target, adapter.factors[i].a);
-    tensors[target.key_b] = b_to_file(target, adapter.factors[i].b);
+  for (size_t i = 0; i < plain.factors.size(); ++i) {
+    const Target& target = plain.plan.targets[i];
+    for (const TargetTensor& tensor : target.tensors()) {
+      tensors[tensor.key] = to_file(target, tensor.part, part_of(plain.factors[i], tensor.part));
+    }
   }
   std::vector<models::TensorToWrite> list;
   for (const auto& [name, tensor] : tensors) list.push_back(models::tensor_to_write(name, tensor));
   models::write_safetensors(folder / kWeightsFile, list);
-  base::write_file_durably(folder / kConfigFile, peft_config_text(adapter.plan, model_places, base_model));
+  base::write_file_durably(folder / kConfigFile, peft_config_text(plain.plan, model_places, base_model));
 }
 
 void write_adapter(const Adapter& adapter, const std::vector<PlanPlace>& model_places, const std::string& base_model,
@@ -149,26 +190,37 @@ Adapter read_adapter(const fs::path& folder, const std::vector<PlanPlace>& model
           {folder.string(), 0, ""});
     }
   }
-  const PeftConfig config = read_peft_config(folder, model_places);
   const fs::path file = folder / kWeightsFile;
-  std::map<std::string, TensorView> tensors;
-  for (TensorView& view : models::read_safetensors(file)) tensors[view.name] = std::move(view);
-  check_names(config.plan, tensors, file);
+  const std::map<std::string, TensorView> tensors = read_tensors(file, model_places);
+  const PeftConfig config = read_peft_config(folder, model_places, holds_single_experts(tensors));
+  check_names(config, tensors, file);
 
   Adapter adapter;
   adapter.plan = config.plan;
   for (const Target& target : adapter.plan.targets) {
-    adapter.factors.push_back(
-        read_factors(target, tensors.at(target.key_a), tensors.at(target.key_b), config.maybe_swapped, file));
+    if (config.single_experts && target.experts > 0) {
+      adapter.factors.push_back(join_single_experts(target, tensors, file));
+    } else {
+      adapter.factors.push_back(read_factors(target, tensors, config.maybe_swapped, file));
+    }
+    const auto copy = tensors.find(base_copy_key(target));
+    if (may_have_base_copy(target) && copy != tensors.end()) {
+      adapter.base_copies[target.slot] = load_finite(copy->second, file).clone();
+    }
   }
   return adapter;
 }
 
 void apply_adapter(models::CausalModel& model, const fs::path& folder) {
   Adapter adapter = read_adapter(folder, places(model));
-  for (LoraFactors& pair : adapter.factors) {
-    pair.a = pair.a.to(model.dtype());
-    pair.b = pair.b.to(model.dtype());
+  for (size_t i = 0; i < adapter.factors.size(); ++i) {
+    LoraFactors& pair = adapter.factors[i];
+    for (at::Tensor* tensor : {&pair.a, &pair.b, &pair.bias_O}) {
+      if (tensor->defined()) *tensor = tensor->to(model.dtype());
+    }
+    // A router works in float32.
+    const bool router = adapter.plan.targets[i].group == models::Group::kRouter;
+    if (pair.full.defined() && !router) pair.full = pair.full.to(model.dtype());
   }
   attach(model, adapter);
 }

@@ -1,7 +1,9 @@
 #include "adapters/layers.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
+#include <mutex>
 #include <utility>
 
 #include "base/error.h"
@@ -17,28 +19,132 @@ at::Tensor drop(const at::Tensor& x_TI, const LoraDropout* dropout) {
   return x_TI * at::empty_like(x_TI).bernoulli_(keep, dropout->generator).div_(keep);
 }
 
+at::ScalarType wide(const at::Tensor& weight) { return weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+
+// scale · (B A - B0 A0)
+at::Tensor delta(const LoraFactors& factors, at::ScalarType type) {
+  const at::Tensor change = at::matmul(factors.b.to(type), factors.a.to(type));
+  if (factors.start_a.defined()) change.sub_(at::matmul(factors.start_b.to(type), factors.start_a.to(type)));
+  return change.mul_(factors.scale);
+}
+
+// The norms of the last product, kept until A or B changes: a model in use asks for them at every token.
+class NormCache {
+ public:
+  template <typename Compute>
+  at::Tensor get(const LoraFactors& factors, const Compute& compute) {
+    const std::pair<int64_t, int64_t> version{factors.a._version(), factors.b._version()};
+    const std::lock_guard lock(mutex_);
+    if (!norms_.defined() || version != version_) {
+      const at::NoGradGuard no_grad;
+      norms_ = compute();
+      version_ = version;
+    }
+    return norms_;
+  }
+
+ private:
+  std::mutex mutex_;
+  at::Tensor norms_;
+  std::pair<int64_t, int64_t> version_;
+};
+
 class LoraProjection final : public models::Projection {
  public:
   LoraProjection(std::shared_ptr<models::Projection> base, LoraFactors factors, std::shared_ptr<LoraDropout> dropout)
       : base_(std::move(base)), factors_(std::move(factors)), dropout_(std::move(dropout)) {}
 
   at::Tensor forward(const at::Tensor& x_TI) const override {
-    const at::Tensor a_RI = factors_.a.to(x_TI.scalar_type()), b_OR = factors_.b.to(x_TI.scalar_type());
-    const at::Tensor h_TR = at::mm(drop(x_TI, dropout_.get()), a_RI.t());
+    const at::Tensor dropped_TI = drop(x_TI, dropout_.get());
+    const at::Tensor h_TR = at::mm(dropped_TI, factors_.a.to(x_TI.scalar_type()).t());
+    if (factors_.magnitude_O.defined()) return with_magnitude(x_TI, dropped_TI, h_TR);
     // Added in place: the wide result is written once, and nothing needs the base's part alone.
-    at::Tensor y_TO = base_->forward(x_TI);
-    if (y_TO.scalar_type() == h_TR.scalar_type()) return y_TO.addmm_(h_TR, b_OR.t(), 1, factors_.scale);
-    return y_TO.add_(at::mm(h_TR, b_OR.t()), factors_.scale);
+    at::Tensor y_TO = add_product(base_->forward(x_TI), h_TR, factors_.b, factors_.scale);
+    if (factors_.bias_O.defined()) y_TO = y_TO.add_(factors_.bias_O.to(y_TO.scalar_type()), factors_.scale);
+    if (!factors_.start_a.defined()) return y_TO;
+    const at::Tensor start_TR = at::mm(x_TI, factors_.start_a.to(x_TI.scalar_type()).t());
+    return add_product(y_TO, start_TR, factors_.start_b, -factors_.scale);
   }
   at::Tensor weight() const override { return merged_weight(base_->weight(), factors_); }
+  at::Tensor bias() const override {
+    if (!factors_.bias_O.defined()) return base_->bias();
+    at::Tensor bias_O = factors_.bias_O * factors_.scale;
+    if (factors_.magnitude_O.defined()) bias_O = bias_O * ratio();
+    return base_->bias().defined() ? base_->bias() + bias_O.to(base_->bias().scalar_type()) : bias_O;
+  }
+  int64_t in_features() const override { return base_->in_features(); }
+  int64_t out_features() const override { return base_->out_features(); }
+
+ private:
+  static at::Tensor add_product(at::Tensor y_TO, const at::Tensor& h_TR, const at::Tensor& b_OR, double scale) {
+    const at::Tensor b = b_OR.to(h_TR.scalar_type());
+    if (y_TO.scalar_type() == h_TR.scalar_type()) return y_TO.addmm_(h_TR, b.t(), 1, scale);
+    return y_TO.add_(at::mm(h_TR, b.t()), scale);
+  }
+
+  at::Tensor ratio() const {
+    return factors_.magnitude_O / norms_.get(factors_, [&] { return row_norms(base_->weight(), factors_); });
+  }
+
+  // As PEFT: with dropout the base's own part is that of the dropped input, weighted by how far the norm is off.
+  at::Tensor with_magnitude(const at::Tensor& x_TI, const at::Tensor& dropped_TI, const at::Tensor& h_TR) const {
+    const at::Tensor ratio_O = ratio(), bias_O = base_->bias();
+    const at::Tensor y_TO = base_->forward(x_TI);
+    at::Tensor plain_TO = dropped_TI.is_same(x_TI) ? y_TO : base_->forward(dropped_TI);
+    if (bias_O.defined()) plain_TO = plain_TO - bias_O.to(plain_TO.scalar_type());
+    at::Tensor lora_TO = at::mm(h_TR, factors_.b.to(h_TR.scalar_type()).t());
+    if (factors_.bias_O.defined()) lora_TO = lora_TO + factors_.bias_O.to(lora_TO.scalar_type());
+    const auto type = y_TO.scalar_type();
+    return y_TO + plain_TO * (ratio_O - 1).to(type) + lora_TO.to(type) * (ratio_O * factors_.scale).to(type);
+  }
+
+  std::shared_ptr<models::Projection> base_;
+  LoraFactors factors_;
+  std::shared_ptr<LoraDropout> dropout_;
+  mutable NormCache norms_;
+};
+
+// A whole weight of its own, kept in float32 while it trains.
+class FullProjection final : public models::Projection {
+ public:
+  FullProjection(std::shared_ptr<models::Projection> base, at::Tensor full_OI)
+      : base_(std::move(base)), full_OI_(std::move(full_OI)) {}
+
+  at::Tensor forward(const at::Tensor& x_TI) const override {
+    const at::Tensor bias_O = base_->bias(), y_TO = at::mm(x_TI, full_OI_.to(x_TI.scalar_type()).t());
+    return bias_O.defined() ? y_TO + bias_O.to(y_TO.scalar_type()) : y_TO;
+  }
+  at::Tensor weight() const override { return full_OI_; }
   at::Tensor bias() const override { return base_->bias(); }
   int64_t in_features() const override { return base_->in_features(); }
   int64_t out_features() const override { return base_->out_features(); }
 
  private:
   std::shared_ptr<models::Projection> base_;
+  at::Tensor full_OI_;
+};
+
+class LoraEmbedding final : public models::TokenEmbedding {
+ public:
+  LoraEmbedding(std::shared_ptr<models::TokenEmbedding> base, LoraFactors factors)
+      : base_(std::move(base)), factors_(std::move(factors)) {}
+
+  at::Tensor forward(const at::Tensor& ids_T) const override {
+    if (factors_.full.defined()) return at::embedding(factors_.full, ids_T).to(base_->weight().scalar_type());
+    const at::Tensor y_TD = base_->forward(ids_T);
+    const at::Tensor a_TR = at::embedding(factors_.a.t(), ids_T);
+    at::Tensor change_TD = at::mm(a_TR, factors_.b.t()) * factors_.scale;
+    if (!factors_.magnitude_O.defined()) return y_TD + change_TD.to(y_TD.scalar_type());
+    const at::Tensor norms_D = norms_.get(factors_, [&] { return column_norms(base_->weight(), factors_); });
+    const at::Tensor ratio_D = factors_.magnitude_O / norms_D;
+    return y_TD * ratio_D.to(y_TD.scalar_type()) + (change_TD * ratio_D).to(y_TD.scalar_type());
+  }
+  at::Tensor weight() const override { return merged_embedding(base_->weight(), factors_); }
+
+ private:
+  std::shared_ptr<models::TokenEmbedding> base_;
   LoraFactors factors_;
-  std::shared_ptr<LoraDropout> dropout_;
+  mutable NormCache norms_;
 };
 
 class LoraExpertProjection final : public models::ExpertProjection {
@@ -50,7 +156,11 @@ class LoraExpertProjection final : public models::ExpertProjection {
     const at::Tensor a_ERI = factors_.a.to(x_TI.scalar_type()), b_EOR = factors_.b.to(x_TI.scalar_type());
     // The scale goes to the narrow side: T x R numbers instead of T x O.
     const at::Tensor h_TR = models::grouped_linear(x_TI, a_ERI, offsets) * factors_.scale;
-    return base_->forward(x_TI, offsets).add_(models::grouped_linear(h_TR, b_EOR, offsets));
+    at::Tensor y_TO = base_->forward(x_TI, offsets).add_(models::grouped_linear(h_TR, b_EOR, offsets));
+    if (!factors_.start_a.defined()) return y_TO;
+    const auto type = x_TI.scalar_type();
+    const at::Tensor start_TR = models::grouped_linear(x_TI, factors_.start_a.to(type), offsets) * factors_.scale;
+    return y_TO.sub_(models::grouped_linear(start_TR, factors_.start_b.to(type), offsets));
   }
   at::Tensor weight() const override { return merged_weight(base_->weight(), factors_); }
   int64_t experts() const override { return base_->experts(); }
@@ -66,6 +176,7 @@ class LoraExpertProjection final : public models::ExpertProjection {
 
 std::shared_ptr<models::Projection> wrap_linear(std::shared_ptr<models::Projection> base, LoraFactors factors,
                                                 std::shared_ptr<LoraDropout> dropout) {
+  if (factors.full.defined()) return std::make_shared<FullProjection>(std::move(base), std::move(factors.full));
   if (factors.a.dim() != 2 || factors.b.dim() != 2 || factors.a.size(1) != base->in_features() ||
       factors.b.size(0) != base->out_features() || factors.a.size(0) != factors.b.size(1)) {
     throw base::Error(base::Code::kInternal, "LoRA on a linear needs A [rank, in] and B [out, rank]");
@@ -83,10 +194,33 @@ std::shared_ptr<models::ExpertProjection> wrap_experts(std::shared_ptr<models::E
   return std::make_shared<LoraExpertProjection>(std::move(base), std::move(factors));
 }
 
+std::shared_ptr<models::TokenEmbedding> wrap_embedding(std::shared_ptr<models::TokenEmbedding> base,
+                                                       LoraFactors factors) {
+  return std::make_shared<LoraEmbedding>(std::move(base), std::move(factors));
+}
+
+at::Tensor row_norms(const at::Tensor& weight, const LoraFactors& factors) {
+  const auto type = wide(weight);
+  return at::linalg_vector_norm(delta(factors, type).add_(weight.to(type)), 2, 1).to(at::kFloat);
+}
+
+at::Tensor column_norms(const at::Tensor& weight_VD, const LoraFactors& factors) {
+  return row_norms(weight_VD.t(), factors);
+}
+
 at::Tensor merged_weight(const at::Tensor& weight, const LoraFactors& factors) {
-  const auto type = weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const at::Tensor delta = at::matmul(factors.b.to(type), factors.a.to(type)).mul_(factors.scale);
-  return delta.add_(weight.to(type)).to(weight.scalar_type());
+  if (factors.full.defined()) return factors.full.to(weight.scalar_type());
+  const auto type = wide(weight);
+  at::Tensor sum = delta(factors, type).add_(weight.to(type));
+  if (factors.magnitude_O.defined()) {
+    sum = sum * (factors.magnitude_O.to(type) / at::linalg_vector_norm(sum, 2, 1)).unsqueeze(1);
+  }
+  return sum.to(weight.scalar_type());
+}
+
+at::Tensor merged_embedding(const at::Tensor& weight_VD, const LoraFactors& factors) {
+  if (factors.full.defined()) return factors.full.to(weight_VD.scalar_type());
+  return merged_weight(weight_VD.t(), factors).t();
 }
 
 }  // namespace masbak::adapters

@@ -3,6 +3,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace masbak::adapters {
@@ -48,6 +50,30 @@ bool NamePattern::matches(const std::string& name) const {
                                                           name + "': " + pcre2_message(found) + "; simplify it");
   }
   return true;
+}
+
+PatternValues::PatternValues(const std::vector<std::pair<std::string, double>>& patterns, const std::string& field)
+    : field_(field) {
+  for (const auto& [text, value] : patterns) {
+    entries_.push_back({text, std::make_unique<NamePattern>("(.*\\.)?(" + text + ")", field), value});
+  }
+}
+
+double PatternValues::value(const std::vector<std::string>& names, double fallback) {
+  const Entry* first = nullptr;
+  for (Entry& entry : entries_) {
+    const bool hit =
+        std::any_of(names.begin(), names.end(), [&](const std::string& name) { return entry.pattern->matches(name); });
+    entry.used |= hit;
+    if (hit && !first) first = &entry;
+  }
+  return first ? first->value : fallback;
+}
+
+void PatternValues::require_used() const {
+  for (const Entry& entry : entries_) {
+    if (!entry.used) base::fail_input("'" + entry.text + "' matches no target of this model", {"", 0, field_});
+  }
 }
 
 }  // namespace masbak::adapters

@@ -18,10 +18,15 @@ using base::Json;
 // The version of PEFT whose layout we write.
 constexpr const char* kPeftVersion = "0.21.2";
 
-// PEFT finds a linear of attention as a module. The other linears go by parameter: on models with experts
-// PEFT takes the module names gate, gate_proj, up_proj and down_proj for those of the routed experts
-// (transformers_weight_conversion.py), so that a shared expert or a router named as a module would be lost.
-bool by_parameter(const Target& target) { return target.experts > 0 || target.group != models::Group::kAttention; }
+// A model without experts has no names that PEFT would take for those of experts.
+bool is_mixture(const std::vector<PlanPlace>& model_places) {
+  return std::any_of(model_places.begin(), model_places.end(),
+                     [](const PlanPlace& place) { return place.experts > 0; });
+}
+
+bool by_parameter(const Target& target, bool mixture) {
+  return target.experts > 0 || (mixture && needs_parameter(target.group));
+}
 
 // The name by which PEFT looks for the target: "model.….q_proj", "model.….mlp.gate.weight".
 std::string full_name(const std::string& slot, int64_t experts, bool parameter) {
@@ -49,20 +54,28 @@ std::string shortest_name(const Target& target, bool parameter, int least, const
 }
 
 struct TargetNames {
-  std::set<std::string> modules, parameters;
+  std::set<std::string> modules, parameters, saved;
 };
 
 TargetNames target_names(const Plan& plan, const std::vector<PlanPlace>& model_places) {
+  const bool mixture = is_mixture(model_places);
   std::set<std::string> modules, parameters;
-  for (const Target& target : plan.targets) (by_parameter(target) ? parameters : modules).insert(target.slot);
+  TargetNames names;
+  for (const Target& target : plan.targets) {
+    if (target.full) {
+      names.saved.insert(target.slot);
+    } else {
+      (by_parameter(target, mixture) ? parameters : modules).insert(target.slot);
+    }
+  }
   std::vector<std::string> other_modules, other_parameters;
   for (const PlanPlace& place : model_places) {
     if (place.experts == 0 && !modules.count(place.name)) other_modules.push_back(place.name);
     if (!parameters.count(place.name)) other_parameters.push_back(full_name(place.name, place.experts, true));
   }
-  TargetNames names;
   for (const Target& target : plan.targets) {
-    if (by_parameter(target)) {
+    if (target.full) continue;
+    if (by_parameter(target, mixture)) {
       names.parameters.insert(shortest_name(target, true, 3, other_parameters));
     } else {
       names.modules.insert(shortest_name(target, false, 1, other_modules));
@@ -116,9 +129,9 @@ void refuse_unbuilt(const Fields& config) {
                 "expected LORA, found '" + config.get<std::string>("peft_type") + "'; Masbak reads LoRA adapters only");
   }
   if (config.get<std::string>("bias", "none") != "none") refuse(config, "bias");
-  for (const char* key : {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "modules_to_save", "layers_to_transform",
-                          "layer_replication", "fan_in_fan_out", "trainable_token_indices", "alora_invocation_tokens",
-                          "arrow_config", "kasa_config", "monteclora_config", "velora_config"}) {
+  for (const char* key : {"use_qalora", "use_bdlora", "ensure_weight_tying", "layer_replication", "fan_in_fan_out",
+                          "trainable_token_indices", "alora_invocation_tokens", "arrow_config", "kasa_config",
+                          "monteclora_config", "velora_config"}) {
     if (config.has(key) && !is_off(config.raw(key))) refuse(config, key);
   }
 }
@@ -133,16 +146,28 @@ void read_names(const Fields& config, const std::string& key, std::vector<std::s
   }
 }
 
-// rank_pattern and alpha_pattern: the first regular expression that matches an end of the name wins.
-double pattern_value(const Fields& config, const std::string& key, const std::string& name, double fallback) {
-  if (!config.has(key)) return fallback;
+std::vector<std::pair<std::string, double>> read_patterns(const Fields& config, const std::string& key) {
+  std::vector<std::pair<std::string, double>> result;
+  if (!config.has(key)) return result;
   const Json& patterns = config.raw(key);
   if (!patterns.is_object()) config.fail(key, "expected a mapping from names to numbers");
   for (const auto& [text, value] : patterns.items()) {
-    if (!value.is_number()) config.fail(key, "expected a number for '" + text + "'");
-    if (NamePattern("(.*\\.)?(" + text + ")", key).matches(name)) return value.get<double>();
+    if (!value.is_number() || value.get<double>() <= 0) config.fail(key, "expected a number for '" + text + "'");
+    result.push_back({text, value.get<double>()});
   }
-  return fallback;
+  return result;
+}
+
+std::vector<int64_t> read_layers(const Fields& config) {
+  if (!config.has("layers_to_transform")) return {};
+  if (config.raw("layers_to_transform").is_number()) return {config.get<int64_t>("layers_to_transform")};
+  return config.get<std::vector<int64_t>>("layers_to_transform");
+}
+
+std::vector<std::string> read_list(const Fields& config, const std::string& key) {
+  if (!config.has(key)) return {};
+  if (config.raw(key).is_string()) return {config.get<std::string>(key)};
+  return config.get<std::vector<std::string>>(key);
 }
 
 bool swapped_version(const std::string& version) {
@@ -157,9 +182,11 @@ std::string peft_config_text(const Plan& plan, const std::vector<PlanPlace>& mod
                              const std::string& base_model) {
   const LoraConfig& config = plan.config;
   const TargetNames names = target_names(plan, model_places);
+  const bool mixture = is_mixture(model_places);
   nlohmann::json ranks = nlohmann::json::object(), alphas = nlohmann::json::object();
   for (const Target& target : plan.targets) {
-    const std::string key = escaped(full_name(target.slot, target.experts, by_parameter(target)));
+    if (target.full) continue;
+    const std::string key = escaped(full_name(target.slot, target.experts, by_parameter(target, mixture)));
     if (target.rank != config.r) ranks[key] = target.rank;
     const double alpha = alpha_of(target, config.use_rslora);
     if (std::abs(alpha - config.lora_alpha) > 1e-9 * config.lora_alpha) alphas[key] = whole_if_whole(alpha);
@@ -175,9 +202,9 @@ std::string peft_config_text(const Plan& plan, const std::vector<PlanPlace>& mod
                             {"init_lora_weights", true},
                             {"layers_to_transform", nullptr},
                             {"lora_alpha", whole_if_whole(config.lora_alpha)},
-                            {"lora_bias", false},
+                            {"lora_bias", config.lora_bias},
                             {"lora_dropout", dropout},
-                            {"modules_to_save", nullptr},
+                            {"modules_to_save", list_or_null(names.saved)},
                             {"peft_type", "LORA"},
                             {"peft_version", kPeftVersion},
                             {"r", config.r},
@@ -186,12 +213,13 @@ std::string peft_config_text(const Plan& plan, const std::vector<PlanPlace>& mod
                             {"target_modules", list_or_null(names.modules)},
                             {"target_parameters", list_or_null(names.parameters)},
                             {"task_type", "CAUSAL_LM"},
-                            {"use_dora", false},
+                            {"use_dora", config.use_dora},
                             {"use_rslora", config.use_rslora}};
   return text.dump(2) + "\n";
 }
 
-PeftConfig read_peft_config(const std::filesystem::path& folder, const std::vector<PlanPlace>& model_places) {
+PeftConfig read_peft_config(const std::filesystem::path& folder, const std::vector<PlanPlace>& model_places,
+                            bool single_experts) {
   const Fields fields = Fields::read_json(folder / "adapter_config.json");
   refuse_unbuilt(fields);
   LoraConfig config;
@@ -199,32 +227,35 @@ PeftConfig read_peft_config(const std::filesystem::path& folder, const std::vect
   config.lora_alpha = fields.get<double>("lora_alpha", 8);
   config.lora_dropout = fields.get<double>("lora_dropout", 0.0);
   config.use_rslora = fields.get<bool>("use_rslora", false);
+  config.use_dora = fields.get<bool>("use_dora", false);
+  config.lora_bias = fields.get<bool>("lora_bias", false);
+  config.rank_pattern = read_patterns(fields, "rank_pattern");
+  config.alpha_pattern = read_patterns(fields, "alpha_pattern");
+  config.layers_to_transform = read_layers(fields);
+  config.layers_pattern = read_list(fields, "layers_pattern");
+  config.modules_to_save = read_list(fields, "modules_to_save");
   if (config.r < 1) fields.fail("r", "expected a rank of at least 1, found " + std::to_string(config.r));
   read_names(fields, "target_modules", &config.target_modules, &config.target_pattern);
   read_names(fields, "exclude_modules", &config.exclude_modules, &config.exclude_pattern);
   std::string parameter_pattern;
   read_names(fields, "target_parameters", &config.target_parameters, &parameter_pattern);
   if (!parameter_pattern.empty()) fields.fail("target_parameters", "expected a list of names, found one text");
+  const std::string start = fields.has("init_lora_weights") && fields.raw("init_lora_weights").is_string()
+                                ? fields.get<std::string>("init_lora_weights")
+                                : "";
+  if (start.starts_with("pissa") || start == "olora" || start.starts_with("corda") || start == "loftq") {
+    // Such an adapter belongs to a base that its own start has changed.
+    throw base::Error(base::Code::kFailedPrecondition,
+                      "the adapter was started with '" + start +
+                          "' and fits only the base weights that PEFT changed at its start; save it in PEFT with "
+                          "path_initial_model_for_weight_conversion, which makes it fit the plain base",
+                      fields.where("init_lora_weights"));
+  }
 
   PeftConfig result;
   result.maybe_swapped = swapped_version(fields.get<std::string>("peft_version", ""));
-  result.plan = make_plan(config, model_places, Matching::kPeft);
-  Plan& plan = result.plan;
-  plan.trainable_parameters = 0;
-  for (Target& target : plan.targets) {
-    // PEFT asks its patterns by the name under which it found the target.
-    std::string name = target.slot;
-    if (fields.has("target_parameters") && target.experts == 0) {
-      for (const std::string& entry : config.target_parameters) {
-        if (ends_with_name(target.slot + ".weight", entry)) name = target.slot + ".weight";
-      }
-    }
-    target.rank = static_cast<int64_t>(pattern_value(fields, "rank_pattern", name, static_cast<double>(config.r)));
-    const double rank = static_cast<double>(target.rank);
-    const double alpha = pattern_value(fields, "alpha_pattern", name, config.lora_alpha);
-    target.scale = config.use_rslora ? alpha / std::sqrt(rank) : alpha / rank;
-    plan.trainable_parameters += std::max<int64_t>(target.experts, 1) * target.rank * (target.in + target.out);
-  }
+  result.single_experts = single_experts;
+  result.plan = make_plan(config, model_places, single_experts ? Matching::kPeftSingleExperts : Matching::kPeft);
   return result;
 }
 

@@ -98,6 +98,7 @@ void write_adapter(std::ostream& out, const adapters::LoraConfig& adapter) {
     out << "  exclude_modules: " << names(adapter.exclude_modules, adapter.exclude_pattern) << '\n';
   }
   if (wanted("use_rslora")) out << "  use_rslora: " << adapter.use_rslora << '\n';
+  out << adapter.options_yaml();
 }
 
 void write_dataset(std::ostream& out, const DatasetConfig& dataset) {

@@ -140,8 +140,8 @@ TEST_F(AdapterFile, RefusesWrongShapesAndNumbersThatAreNotFinite) {
 
 TEST_F(AdapterFile, RefusesFeaturesThatItCannotApply) {
   write_adapter(random_adapter({"attention"}), places(model_), "base", root_ / "a");
-  reconfigure(root_ / "a", "use_dora", true);
-  EXPECT_THAT(refusal(root_ / "a"), AllOf(HasSubstr("UNIMPLEMENTED"), HasSubstr("use_dora")));
+  reconfigure(root_ / "a", "bias", "all");
+  EXPECT_THAT(refusal(root_ / "a"), AllOf(HasSubstr("UNIMPLEMENTED"), HasSubstr("bias")));
   EXPECT_THAT(refusal(root_ / "nowhere"), HasSubstr("NOT_FOUND"));
 }
 
@@ -174,6 +174,58 @@ TEST_F(AdapterFile, ReadsTheSwappedLayoutOfOldVersions) {
   const Adapter read = read_adapter(root_ / "a", places(model_));
   EXPECT_TRUE(at::equal(read.factors[0].a, adapter.factors[0].a));
   EXPECT_TRUE(at::equal(read.factors[1].b, adapter.factors[1].b));
+}
+
+// As PEFT joins them: A of gate above A of up, B block-diagonal.
+TEST_F(AdapterFile, JoinsTheLorasOfSingleExperts) {
+  write_adapter(random_adapter({"experts"}), places(model_), "base", root_ / "a");
+  std::vector<at::Tensor> gates, ups;
+  rewrite(root_ / "a", [&](auto& tensors) {
+    tensors.clear();
+    for (int64_t e = 0; e < FakeModel::kExperts; ++e) {
+      const std::string prefix = "base_model.model.model.layers.1.mlp.experts." + std::to_string(e) + ".";
+      for (const std::string part : {"gate_proj", "up_proj", "down_proj"}) {
+        const bool down = part == "down_proj";
+        const at::Tensor a = at::randn({2, down ? FakeModel::kInner : FakeModel::kHidden});
+        const at::Tensor b = at::randn({down ? FakeModel::kHidden : FakeModel::kInner, 2});
+        tensors[prefix + part + ".lora_A.weight"] = a;
+        tensors[prefix + part + ".lora_B.weight"] = b;
+        if (!down) (part == "gate_proj" ? gates : ups).push_back(at::mm(b, a));
+      }
+    }
+  });
+  reconfigure(root_ / "a", "target_parameters", nullptr);
+  // shared_experts.gate_proj and the dense layer's are linears of the same names: the file must hold them too.
+  reconfigure(root_ / "a", "target_modules", R"(.*experts\.\d+\.(gate|up|down)_proj)");
+  const Adapter read = read_adapter(root_ / "a", places(model_));
+  ASSERT_EQ(read.factors.size(), 2u);
+  EXPECT_EQ(read.plan.targets[0].rank, 4);
+  for (int64_t e = 0; e < FakeModel::kExperts; ++e) {
+    const at::Tensor change = at::mm(read.factors[0].b[e], read.factors[0].a[e]);
+    EXPECT_LT((change - at::cat({gates[e], ups[e]})).abs().max().item<double>(), 1e-6);
+  }
+  rewrite(root_ / "a",
+          [&](auto& tensors) { tensors.erase("base_model.model.model.layers.1.mlp.experts.2.up_proj.lora_A.weight"); });
+  EXPECT_THAT(refusal(root_ / "a"), HasSubstr("experts.2.up_proj"));
+}
+
+TEST_F(AdapterFile, ReadsBackMagnitudesAndWholeCopies) {
+  LoraConfig config;
+  config.r = 2;
+  config.target_modules = {"attention"};
+  config.use_dora = true;
+  config.modules_to_save = {"mlp.gate_proj"};
+  FakeModel plain;
+  Adapter adapter = new_adapter(make_plan(config, places(plain)), 1);
+  initialise(adapter, plain);
+  for (const at::Tensor& tensor : adapter.tensors()) tensor.add_(at::randn(tensor.sizes()) * 0.1);
+  write_adapter(adapter, places(plain), "base", root_ / "a");
+  EXPECT_EQ(base::read_json(root_ / "a" / "adapter_config.json")["modules_to_save"],
+            base::Json({"model.layers.0.mlp.gate_proj"}));
+  const Adapter read = read_adapter(root_ / "a", places(plain));
+  const std::vector<at::Tensor> written = adapter.tensors(), found = read.tensors();
+  ASSERT_EQ(found.size(), written.size());
+  for (size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], written[i])) << i;
 }
 
 TEST_F(AdapterFile, AppliesWhatItReads) {

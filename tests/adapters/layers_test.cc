@@ -73,6 +73,52 @@ TEST(Lora, DropsOnlyInTrainingAndKeepsTheExpectation) {
   EXPECT_NEAR(sum, 4000.0, 200.0);
 }
 
+TEST(Dora, BringsEachRowToItsMagnitude) {
+  const at::Tensor w = at::randn({5, 4}), bias = at::randn({5}), x = at::randn({3, 4});
+  LoraFactors pair{at::randn({2, 4}), at::randn({5, 2}), 0.5};
+  pair.magnitude_O = at::rand({5}) + 0.5;
+  const auto wrapped = wrap_linear(models::make_projection(w, bias), pair);
+  const at::Tensor sum = w + 0.5 * at::mm(pair.b, pair.a);
+  const at::Tensor merged = sum * (pair.magnitude_O / at::linalg_vector_norm(sum, 2, 1)).unsqueeze(1);
+  EXPECT_LT(distance(wrapped->forward(x), at::mm(x, merged.t()) + bias), 1e-5);
+  EXPECT_LT(distance(wrapped->weight(), merged), 1e-6);
+  pair.a.mul_(2);  // the norms follow
+  EXPECT_LT(distance(wrapped->forward(x), at::mm(x, wrapped->weight().t()) + bias), 1e-5);
+}
+
+TEST(Pissa, StartsAsTheBaseAndIsPlainLoraOfTwiceTheRank) {
+  for (const std::string start : {"pissa", "pissa_niter_8"}) {
+    FakeModel model, plain, read;
+    LoraConfig config;
+    config.r = 2;
+    config.target_modules = {"attention", "experts"};
+    config.init_lora_weights = start;
+    Adapter adapter = new_adapter(make_plan(config, places(model)), 1);
+    initialise(adapter, model);
+    attach(model, adapter);
+    const models::Batch batch{at::arange(6), {{0, 6, nullptr}}};
+    EXPECT_LT(distance(model.hidden(batch, nullptr), plain.hidden(batch, nullptr)), 1e-5) << start;
+    for (const at::Tensor& tensor : adapter.tensors()) tensor.mul_(1.5);
+    const Adapter doubled = without_start(adapter);
+    EXPECT_EQ(doubled.factors[0].a.size(0), 4);
+    attach(read, doubled);
+    EXPECT_GT(distance(model.hidden(batch, nullptr), plain.hidden(batch, nullptr)), 1e-2);
+    EXPECT_LT(distance(model.hidden(batch, nullptr), read.hidden(batch, nullptr)), 1e-4);
+  }
+}
+
+TEST(Adapter, LearnsByLoraPlusRates) {
+  FakeModel model;
+  LoraConfig config;
+  config.target_modules = {"attention"};
+  config.loraplus_lr_ratio = 16;
+  Adapter adapter = new_adapter(make_plan(config, places(model)), 1);
+  const std::vector<TrainedTensor> trained = trained_tensors(adapter, 1e-3);
+  ASSERT_EQ(trained.size(), 4u);
+  EXPECT_EQ(trained[0].learning_rate_factor, 1);
+  EXPECT_EQ(trained[1].learning_rate_factor, 16);
+}
+
 TEST(Adapter, StartsAsTheBaseModelAndFromTheSeedAlone) {
   FakeModel model, plain;
   LoraConfig config;

@@ -5,7 +5,7 @@ import sys
 import tempfile
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import DeepseekV3ForCausalLM
 
@@ -69,6 +69,64 @@ def test_reads_what_peft_writes():
             assert_differ(theirs, plain)
 
 
+# LoraConfig's options by name of the case.
+PEFT_OPTIONS = {
+    "dora": dict(target_modules=small.ATTENTION, use_dora=True),
+    "dora-embedding": dict(target_modules=["q_b_proj", "embed_tokens"], use_dora=True),
+    "embedding-and-head": dict(target_modules=["q_b_proj", "embed_tokens", "lm_head"]),
+    "whole-copies": dict(target_modules=["o_proj"], modules_to_save=["embed_tokens", "lm_head", "mlp.gate"]),
+    "bias-of-b": dict(target_modules=["q_b_proj", "o_proj"], lora_bias=True),
+    "layers": dict(target_modules=["o_proj", "q_b_proj"], layers_to_transform=[1, 2], layers_pattern="layers"),
+    "patterns": dict(target_modules=["o_proj", "q_b_proj", "kv_b_proj"], exclude_modules=["layers.0.self_attn.o_proj"],
+                     rank_pattern={"^model.layers.1.self_attn.o_proj": 7, "o_proj": 3}, alpha_pattern={"q_b_proj": 1}),
+}
+
+
+def test_reads_every_option_of_peft():
+    folder = FOLDER / "base"
+    for name, options in PEFT_OPTIONS.items():
+        base, adapter = small.base_model(folder), FOLDER / f"peft-{name}"
+        plain = their_logits(base)
+        torch.manual_seed(1)
+        model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", **options)).eval()
+        with torch.no_grad():
+            for key, tensor in model.named_parameters():
+                if tensor.requires_grad:
+                    tensor.add_(0.1 * torch.randn_like(tensor))
+        theirs = their_logits(model)
+        model.save_pretrained(adapter)
+        assert_close(our_logits(folder, adapter), theirs)
+        assert_differ(theirs, plain)
+
+
+def test_peft_reads_every_option_of_ours():
+    folder = FOLDER / "base"
+    for name, options in {
+            "dora": dict(use_dora=True), "pissa": dict(init_lora_weights="pissa"),
+            "pissa-fast": dict(init_lora_weights="pissa_niter_4", use_rslora=True),
+            "whole-copies": dict(modules_to_save=["embed_tokens", "lm_head"]),
+            "layers": dict(layers_to_transform=[1], rank_pattern={"o_proj": 6}, alpha_pattern={"q_b_proj": 3}),
+            "bias-of-b": dict(target_modules=["q_b_proj", "o_proj"], lora_bias=True)}.items():
+        base = small.base_model(folder)
+        plain = their_logits(base)
+        adapter = our_adapter(folder, options.pop("target_modules", ["attention"]), f"ours-{name}", **options)
+        ours = our_logits(folder, adapter)
+        assert_differ(ours, plain)
+        assert_close(ours, their_logits(PeftModel.from_pretrained(base, adapter).eval()))
+    base = small.base_model(folder)
+    adapter = our_adapter(folder, ["q_b_proj", "embed_tokens", "lm_head"], "ours-embedding")
+    assert_close(our_logits(folder, adapter), their_logits(PeftModel.from_pretrained(base, adapter).eval()))
+
+
+def test_reads_what_older_versions_of_peft_wrote():
+    small.base_model(FOLDER / "base")
+    folders = sorted((pathlib.Path(__file__).resolve().parent / "golden").glob("peft-*"))
+    assert len(folders) == 3, folders
+    for folder in folders:
+        theirs = load_file(folder / "logits.safetensors")
+        assert_close(our_logits(FOLDER / "base", folder), [theirs[f"logits.{i}"] for i in range(len(TOKENS))])
+
+
 def test_peft_reads_what_we_write():
     for targets in (["attention"], ["experts"], ["all-linear"], ["shared_experts", "router"]):
         name = "ours-" + "-".join(targets)
@@ -89,6 +147,14 @@ def test_merging_gives_the_logits_of_base_and_adapter():
     assert_close(our_logits(out), our_logits(folder, adapter))
     reference = DeepseekV3ForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
     assert_close(our_logits(out), their_logits(reference))
+
+
+def test_merging_keeps_doras_norms_and_whole_copies():
+    folder = FOLDER / "base"
+    for name in ("dora", "whole-copies", "embedding-and-head"):
+        out = FOLDER / f"merged-{name}"
+        worker("merge", folder, FOLDER / f"peft-{name}", "--out", out)
+        assert_close(our_logits(out), our_logits(folder, FOLDER / f"peft-{name}"))
 
 
 def test_check_names_a_tensor_too_many():

@@ -102,16 +102,81 @@ TEST(Plan, ListsWhatStaysFrozen) {
   EXPECT_NE(plan.digest(), plan_of("target_modules: [mlp.gate]").digest());
 }
 
+TEST(Plan, GivesRankAndAlphaByTheFirstPatternThatMatches) {
+  const Plan plan = plan_of(
+      "{r: 2, lora_alpha: 4, target_modules: [attention, router], alpha_pattern: {mlp.gate: 6},"
+      " rank_pattern: {'^model.layers.0.self_attn.q_proj': 1, '.*q_proj': 4}}");
+  ASSERT_EQ(plan.targets.size(), 3u);
+  EXPECT_EQ(plan.targets[0].rank, 1);
+  EXPECT_EQ(plan.targets[1].rank, 4);
+  EXPECT_DOUBLE_EQ(plan.targets[1].scale, 1.0);
+  EXPECT_DOUBLE_EQ(plan.targets[2].scale, 3.0);
+  EXPECT_THAT(refusal("{target_modules: [attention], rank_pattern: {'^q_proj': 4}}"), HasSubstr("matches no target"));
+}
+
+TEST(Plan, ChoosesLayers) {
+  EXPECT_THAT(slots_of(plan_of("{target_modules: [attention], layers_to_transform: [1]}")),
+              ElementsAre("1.self_attn.q_proj"));
+  EXPECT_THAT(slots_of(plan_of("{target_modules: [q_proj], layers_to_transform: 0, layers_pattern: [layers]}")),
+              ElementsAre("0.self_attn.q_proj"));
+  EXPECT_THAT(refusal("{target_modules: [q_proj], layers_to_transform: [7]}"), HasSubstr("matches nothing"));
+  EXPECT_THAT(refusal("{target_modules: '.*q_proj', layers_to_transform: [1]}"), HasSubstr("regular expression"));
+  EXPECT_THAT(refusal("{target_modules: [q_proj], layers_pattern: layers}"), HasSubstr("layers_to_transform"));
+}
+
+TEST(Plan, NamesDorasMagnitudesAndWholeCopies) {
+  const Plan plan = plan_of("{r: 2, target_modules: [attention], use_dora: true, modules_to_save: [mlp.gate_proj]}");
+  ASSERT_EQ(plan.targets.size(), 3u);
+  EXPECT_EQ(plan.targets[0].tensors().back().key,
+            "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector");
+  EXPECT_TRUE(plan.targets[1].full);
+  ASSERT_EQ(plan.targets[1].tensors().size(), 1u);
+  EXPECT_EQ(plan.targets[1].tensors()[0].key, "base_model.model.model.layers.0.mlp.gate_proj.weight");
+  EXPECT_THAT(plan.targets[1].tensors()[0].shape, ElementsAre(6, 6));
+  EXPECT_EQ(plan.trainable_parameters, 2 * (2 * (6 + 6) + 6) + 6 * 6);
+  EXPECT_EQ(plan.to_json()["tensors"].size(), 7u);
+}
+
+TEST(Plan, RefusesWhatCannotBeKeptOrRead) {
+  EXPECT_THAT(refusal("{target_modules: [experts], use_dora: true}"), HasSubstr("DoRA cannot be used"));
+  EXPECT_THAT(refusal("{target_modules: [shared_experts], use_dora: true}"), HasSubstr("DoRA cannot be used"));
+  EXPECT_THAT(refusal("{target_modules: [attention], modules_to_save: [lm_haed]}"), HasSubstr("'lm_haed' names no"));
+  EXPECT_THAT(refusal("{target_modules: [attention], modules_to_save: [down_proj]}"), HasSubstr("UNIMPLEMENTED"));
+  EXPECT_THAT(refusal("{target_modules: [attention], modules_to_save: [mlp.gate]}"), HasSubstr("router"));
+}
+
 TEST(LoraConfig, RefusesWhatItDoesNotKnow) {
   EXPECT_THROW(config_of("rr: 3"), base::Error);
   EXPECT_THROW(config_of("r: 0"), base::Error);
+  EXPECT_THAT(refusal("init_lora_weights: pisa"), HasSubstr("expected true, false, gaussian"));
+  EXPECT_THAT(refusal("{init_lora_weights: pissa, use_dora: true, target_modules: [attention]}"), HasSubstr("PiSSA"));
+  EXPECT_THAT(refusal("loraplus_lr_embedding: 0.1"), HasSubstr("no effect"));
+  for (const char* later : {"init_lora_weights: eva", "bias: all", "ensure_weight_tying: true"}) {
+    EXPECT_THAT(refusal(later), HasSubstr("UNIMPLEMENTED")) << later;
+  }
   try {
-    config_of("use_dora: true");
-    FAIL() << "DoRA was accepted";
+    config_of("bias: lora_only");
+    FAIL() << "bias was accepted";
   } catch (const base::Error& error) {
     EXPECT_EQ(error.code(), base::Code::kUnimplemented);
     EXPECT_EQ(error.where().line, 1);
   }
+}
+
+TEST(LoraConfig, SpellsOutItsOptions) {
+  const std::string text =
+      "{r: 2, target_modules: [attention], use_dora: true, rank_pattern: {'.*q_proj': 4}, layers_to_transform: [0], "
+      "modules_to_save: [mlp.gate_proj], loraplus_lr_ratio: 16}";
+  const std::string options = config_of(text).options_yaml();
+  std::string plain;
+  for (size_t i = 0; i < options.size(); ++i) {
+    if (i == 0 || options[i - 1] == '\n') i += 2;  // the section's indent
+    plain += options[i];
+  }
+  const LoraConfig read = config_of("r: 2\ntarget_modules: [attention]\n" + plain);
+  EXPECT_EQ(read.options_yaml(), options);
+  EXPECT_EQ(read.loraplus_lr_ratio, 16);
+  EXPECT_EQ(read.rank_pattern.at(0).second, 4);
 }
 
 TEST(LoraConfig, ScalesByRankOrItsRoot) {

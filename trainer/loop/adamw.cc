@@ -20,6 +20,7 @@ AdamW::AdamW(std::vector<at::Tensor*> tensors, const AdamWOptions& options) : op
   first_moment_ = at::zeros_like(parameters_);
   second_moment_ = at::zeros_like(parameters_);
   steps_ = at::zeros({}, at::kFloat);
+  shares_ = {Share{count}};
   int64_t begin = 0;
   for (at::Tensor* tensor : tensors) {
     const int64_t size = tensor->numel();
@@ -40,12 +41,34 @@ double AdamW::clip_gradients(double max_norm) {
   return norm;
 }
 
+void AdamW::set_shares(const std::vector<Share>& shares) {
+  shares_.clear();
+  int64_t count = 0;
+  for (const Share& share : shares) {
+    count += share.numbers;
+    const bool alike =
+        !shares_.empty() && shares_.back().factor == share.factor && shares_.back().decays == share.decays;
+    if (alike) {
+      shares_.back().numbers += share.numbers;
+    } else {
+      shares_.push_back(share);
+    }
+  }
+  if (count != parameters_.numel()) throw base::Error(base::Code::kInternal, "AdamW's shares must cover its numbers");
+}
+
 void AdamW::step(double learning_rate) {
   const at::NoGradGuard no_grad;
   steps_.add_(1);
-  at::_fused_adamw_({parameters_}, {gradients_}, {first_moment_}, {second_moment_}, {}, {steps_}, learning_rate,
-                    options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon, /*amsgrad=*/false,
-                    /*maximize=*/false);
+  int64_t begin = 0;
+  for (const Share& share : shares_) {
+    const auto part = [&](const at::Tensor& all) { return all.narrow(0, begin, share.numbers); };
+    at::_fused_adamw_({part(parameters_)}, {part(gradients_)}, {part(first_moment_)}, {part(second_moment_)}, {},
+                      {steps_}, learning_rate * share.factor, options_.beta1, options_.beta2,
+                      share.decays ? options_.weight_decay : 0.0, options_.epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false);
+    begin += share.numbers;
+  }
 }
 
 int64_t AdamW::steps() const { return static_cast<int64_t>(steps_.item<float>()); }

@@ -26,6 +26,14 @@ class AdamW {
   double clip_gradients(double max_norm);
   void step(double learning_rate);
 
+  // Learning rates and decay of the tensors, in their order: `factor` times step()'s rate. Without it all are alike.
+  struct Share {
+    int64_t numbers = 0;
+    double factor = 1;
+    bool decays = true;
+  };
+  void set_shares(const std::vector<Share>& shares);
+
   int64_t steps() const;
   void set_steps(int64_t steps);
   // [numbers]; write to them through copy_ only.
@@ -37,7 +45,8 @@ class AdamW {
  private:
   const AdamWOptions options_;
   at::Tensor parameters_, gradients_, first_moment_, second_moment_;
-  at::Tensor steps_;  // float32 scalar, as the fused kernel wants it
+  std::vector<Share> shares_;  // neighbours that are alike joined to one
+  at::Tensor steps_;           // float32 scalar, as the fused kernel wants it
 };
 
 }  // namespace masbak::trainer

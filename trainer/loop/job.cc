@@ -58,6 +58,8 @@ void Job::prepare() {
   model_ = load_base_model(run_);
   places_ = adapters::places(*model_);
   adapter_ = starting_adapter(run_, places_);
+  adapters::initialise(adapter_, *model_);
+  promise_ = std::make_unique<adapters::Promise>(adapter_, *model_);
   const bool adapter_is_old = !run_.adapter.path.empty();
   trainer_ = std::make_unique<Trainer>(*model_, adapter_, run_.objective, run_.training, adapter_is_old);
   batches_ = std::make_unique<Batches>(data_.train, run_.training);
@@ -91,14 +93,7 @@ void Job::restore() {
 void Job::load(const FoundCheckpoint& found) {
   const at::NoGradGuard no_grad;
   const adapters::Adapter saved = adapters::read_adapter(found.folder / "adapter", places_);
-  if (saved.factors.size() != adapter_.factors.size()) {
-    throw base::Error(base::Code::kDataLoss, "the checkpoint's adapter has other targets than its plan",
-                      {found.folder.string(), 0, ""});
-  }
-  for (size_t i = 0; i < saved.factors.size(); ++i) {
-    adapter_.factors[i].a.copy_(saved.factors[i].a);
-    adapter_.factors[i].b.copy_(saved.factors[i].b);
-  }
+  adapters::copy_numbers(adapter_, saved);
   AdamW& optimizer = trainer_->optimizer();
   optimizer.first_moment().copy_(found.tensors.first_moment);
   optimizer.second_moment().copy_(found.tensors.second_moment);
@@ -142,6 +137,12 @@ void Job::finish() {
     trainer_->optimizer().parameters().copy_(best_parameters_);
     adapter_step = state_.best_step;
   }
+  const adapters::PromiseReport promise = promise_->report(adapter_, trainer_->second_moments());
+  for (const std::string& message : promise.warnings()) warn(message);
+  if (!promise.frozen_changed.empty()) {
+    throw base::Error(base::Code::kInternal,
+                      "the run changed weights that its plan does not name: " + promise.warnings().front());
+  }
   fs::remove_all(folder_ / "adapter");
   adapters::write_adapter(adapter_, places_, run_.model.string(), folder_ / "adapter");
   Json result{{"state", "finished"},
@@ -157,6 +158,7 @@ void Job::finish() {
               {"tokens_per_second", static_cast<double>(state_.tokens) / std::max(state_.seconds, 1e-9)},
               {"trainable_parameters", adapter_.plan.trainable_parameters},
               {"peak_memory_bytes", peak_memory_bytes()},
+              {"plan_kept", promise.to_json()},
               {"digests", state_.digests}};
   base::write_file_durably(folder_ / "result.json", result.dump(2) + "\n");
   result.erase("state");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapters/adapter.h"
+#include "adapters/promise.h"
 #include "base/error.h"
 #include "models/families/causal_model.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -62,6 +63,7 @@ class Job {
   std::unique_ptr<models::CausalModel> model_;
   std::vector<adapters::PlanPlace> places_;
   adapters::Adapter adapter_;
+  std::unique_ptr<adapters::Promise> promise_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<Batches> batches_;
   std::unique_ptr<Progress> progress_;

@@ -7,8 +7,8 @@
 
 namespace masbak::trainer {
 
-// The rate of optimiser step `step` (from 0) of `total`: a warm-up of warmup_steps, or ceil(warmup_ratio · total), steps
-// that starts at 0, then the schedule. The plain constant schedule has no warm-up.
+// The rate of optimiser step `step` (from 0) of `total`: a warm-up of warmup_steps, or ceil(warmup_ratio · total),
+// steps that starts at 0, then the schedule. The plain constant schedule has no warm-up.
 double learning_rate(const TrainingConfig& training, int64_t step, int64_t total);
 
 }  // namespace masbak::trainer

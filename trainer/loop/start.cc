@@ -40,6 +40,17 @@ void check_agrees(const RunConfig& run, const Plan& read, const std::vector<Plan
     fail_differs(run, "lora_alpha");
   }
   if (gives(wanted, "use_rslora") && wanted.use_rslora != found.use_rslora) fail_differs(run, "use_rslora");
+  if (gives(wanted, "use_dora") && wanted.use_dora != found.use_dora) fail_differs(run, "use_dora");
+  if (gives(wanted, "lora_bias") && wanted.lora_bias != found.lora_bias) fail_differs(run, "lora_bias");
+  // The folder says these target by target.
+  for (const char* key : {"rank_pattern", "alpha_pattern", "layers_to_transform", "layers_pattern", "modules_to_save",
+                          "init_lora_weights"}) {
+    if (!gives(wanted, key)) continue;
+    throw base::Error(
+        base::Code::kInvalidArgument,
+        "adapter.path goes on from an adapter that has its '" + std::string(key) + "' already; remove the key",
+        {run.file.string(), 0, std::string("adapter.") + key});
+  }
   const bool names_targets = gives(wanted, "target_modules") || gives(wanted, "target_parameters");
   if (names_targets && !same_targets(make_plan(wanted, places), read)) fail_differs(run, "target_modules");
 }
@@ -63,6 +74,8 @@ Adapter starting_adapter(const RunConfig& run, const std::vector<PlanPlace>& pla
     Adapter adapter = adapters::read_adapter(run.adapter.path, places);
     check_agrees(run, adapter.plan, places);
     adapter.plan.config.lora_dropout = run.adapter.lora_dropout;
+    adapter.plan.config.loraplus_lr_ratio = run.adapter.loraplus_lr_ratio;
+    adapter.plan.config.loraplus_lr_embedding = run.adapter.loraplus_lr_embedding;
     adapter.dropout->probability = run.adapter.lora_dropout;
     adapter.dropout->generator = at::detail::createCPUGenerator(run.training.seed);
     return adapter;

@@ -15,12 +15,12 @@
 
 namespace masbak::trainer {
 
-// Trains to the end. Before anything is allocated the run's memory is estimated: RESOURCE_EXHAUSTED with advice if it does
-// not fit what is available, unless `check_memory` is false; the same if memory runs out on the way. With `resume` it goes on from the newest whole checkpoint of the job, and does nothing if the
-// job is finished. ALREADY_EXISTS if the folder holds a job and `resume` is false; FAILED_PRECONDITION if a resume
-// would go on with another model, data, plan or settings; CANCELLED after SIGTERM or SIGINT, with a checkpoint
-// written; ABORTED if the loss is no longer finite. A failure leaves a `failed` event and result.json behind, and no
-// adapter/.
+// Trains to the end. Before anything is allocated the run's memory is estimated: RESOURCE_EXHAUSTED with advice if it
+// does not fit what is available, unless `check_memory` is false; the same if memory runs out on the way. With
+// `resume` it goes on from the newest whole checkpoint of the job, and does nothing if the job is finished.
+// ALREADY_EXISTS if the folder holds a job and `resume` is false; FAILED_PRECONDITION if a resume would go on with
+// another model, data, plan or settings; CANCELLED after SIGTERM or SIGINT, with a checkpoint written; ABORTED if the
+// loss is no longer finite. A failure leaves a `failed` event and result.json behind, and no adapter/.
 void train(const RunConfig& run, const std::filesystem::path& job, bool resume, bool check_memory = true);
 
 }  // namespace masbak::trainer

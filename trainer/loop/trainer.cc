@@ -67,20 +67,20 @@ Trainer::Trainer(models::CausalModel& model, adapters::Adapter& adapter, const s
   if (needs_reference(objective)) {
     reference_ = model_.share();
     if (adapter_is_old) {
-      reference_adapter_.plan = adapter_.plan;
-      for (const adapters::LoraFactors& pair : adapter_.factors) {
-        reference_adapter_.factors.push_back({pair.a.clone(), pair.b.clone(), pair.scale});
-      }
+      reference_adapter_ = adapters::copy_of(adapter_);
       adapters::attach(*reference_, reference_adapter_);
     }
   }
   std::vector<at::Tensor*> tensors;
-  for (adapters::LoraFactors& pair : adapter_.factors) {
-    tensors.push_back(&pair.a);
-    tensors.push_back(&pair.b);
+  std::vector<AdamW::Share> shares;
+  adapters::initialise(adapter_, model_);
+  for (const adapters::TrainedTensor& trained : adapters::trained_tensors(adapter_, training.learning_rate)) {
+    tensors.push_back(trained.tensor);
+    shares.push_back({trained.tensor->numel(), trained.learning_rate_factor, trained.decays});
   }
   optimizer_ = std::make_unique<AdamW>(std::move(tensors), AdamWOptions{training.adam_beta1, training.adam_beta2,
                                                                         training.adam_epsilon, training.weight_decay});
+  optimizer_->set_shares(shares);
   adapters::attach(model_, adapter_);
   if (training.gradient_checkpointing) model_.checkpoint_gradients(adapter_.dropout->generator);
   objective_ = make_objective(objective, training_, model_, reference_.get());
@@ -122,6 +122,17 @@ StepResult Trainer::step(const std::vector<std::vector<TokenView>>& micro_batche
   if (!result.finite()) throw not_finite(result);
   apply(learning_rate);
   return result;
+}
+
+std::vector<at::Tensor> Trainer::second_moments() {
+  std::vector<at::Tensor> moments;
+  int64_t begin = 0;
+  for (const adapters::TrainedTensor& trained : adapters::trained_tensors(adapter_)) {
+    const int64_t count = trained.tensor->numel();
+    moments.push_back(optimizer_->second_moment().narrow(0, begin, count).view(trained.tensor->sizes()));
+    begin += count;
+  }
+  return moments;
 }
 
 EvalResult Trainer::evaluate(const Examples& examples) {

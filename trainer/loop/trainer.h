@@ -60,6 +60,9 @@ class Trainer {
   // The mean over all examples, as each weighs in a step, in batches of per_device_eval_batch_size.
   EvalResult evaluate(const Examples& examples);
 
+  // AdamW's, one for each of trained_tensors(adapter): zero where no step has given a gradient.
+  std::vector<at::Tensor> second_moments();
+
   AdamW& optimizer() { return *optimizer_; }
 
  private:

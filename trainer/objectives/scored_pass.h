@@ -1,5 +1,5 @@
-// A forward pass whose log-probabilities are seen first and learnt from afterwards, as preferences need it: how strongly
-// an answer is learnt depends on its own probability.
+// A forward pass whose log-probabilities are seen first and learnt from afterwards, as preferences need it: how
+// strongly an answer is learnt depends on its own probability.
 //
 // Shape letters: N labelled rows, D hidden size, V vocabulary.
 #pragma once

@@ -19,6 +19,7 @@ void add_check(CommandLine& line) {
     chosen = [options] {
       const auto model = models::load_model(options->model);
       const adapters::Adapter adapter = adapters::read_adapter(options->adapter, adapters::places(*model));
+      adapters::attach(*model, adapter);  // refuses what does not belong to this base
       base::Json result = adapter.plan.to_json();
       result["digest"] = adapters::adapter_digest(options->adapter);
       std::cout << result.dump(2) << '\n';

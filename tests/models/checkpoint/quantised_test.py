@@ -151,6 +151,14 @@ def test_damaged_scales_are_named():
     refused("lack")
 
 
+def by_hand(packed, parts, offset):
+    """The numbers of an NF4 tensor by the scheme's definition: blocks of 64 in the order of the rows."""
+    nested = parts["nested_absmax"].repeat_interleave(256)[:parts["absmax"].numel()]
+    absmax = parts["nested_quant_map"][parts["absmax"].long()] * nested + offset
+    codes = torch.stack([packed.flatten() >> 4, packed.flatten() & 15], 1).flatten().long()
+    return parts["quant_map"][codes] * absmax.repeat_interleave(64)[:codes.numel()]
+
+
 def test_nf4_is_bitsandbytes():
     small_model(ROOT / "bf16", seed=1, dtype=torch.bfloat16)
     print("  ", worker("quantize", ROOT / "bf16", "--to", "nf4", "--out", ROOT / "nf4").stdout.strip())
@@ -169,8 +177,13 @@ def test_nf4_is_bitsandbytes():
         different += (stored[key] != packed).sum().item()
         # bitsandbytes reads our file, and makes of it what we make
         parts = {part[len(key) + 1:]: value for part, value in stored.items() if part.startswith(key + ".")}
-        ours = bnb.dequantize_4bit(stored[key], bnb.QuantState.from_dict(parts, device="cpu"))
+        read = bnb.QuantState.from_dict(dict(parts), device="cpu")
+        ours = by_hand(stored[key], parts, read.offset).view(weight.shape)
         assert torch.equal(found[key], ours.to(found[key].dtype)), key
+        # bitsandbytes 0.50.2 counts blocks by rows on a CPU, right only where these are whole blocks
+        if weight.shape[1] % 64:
+            continue
+        assert torch.equal(found[key], bnb.dequantize_4bit(stored[key], read)), key
         theirs = bnb.dequantize_4bit(packed, state)
         mine, yours = (ours.float() - weight.float()).norm(), (theirs.float() - weight.float()).norm()
         assert mine <= 1.001 * yours, key

@@ -99,7 +99,7 @@ TEST_P(PackedLoss, EachExampleHasTheLossThatItHasAlone) {
 
 TEST_P(PackedLoss, APackedStepHasTheGradientOfItsParts) {
   adapters::Adapter adapter = new_adapter();
-  Trainer trainer(*model_, adapter, training_);
+  Trainer trainer(*model_, adapter, "sft", training_);
   AdamW& optimizer = trainer.optimizer();
   int64_t labels = 0;
   for (const TokenSequence& example : examples_) labels += count_trained(example);

@@ -63,8 +63,9 @@ TEST(RunConfig, RefusesWhatIsOutOfRange) {
 }
 
 TEST(RunConfig, SaysWhatIsNotBuiltInsteadOfIgnoringIt) {
-  for (const char* later : {"objective: grpo", "training: {lr_scheduler_type: reduce_lr_on_plateau}",
-                            "objective: dpo\ntraining: {loss_type: aot}"}) {
+  for (const char* later :
+       {"objective: grpo", "adapter: {bias: all}", "training: {lr_scheduler_type: reduce_lr_on_plateau}",
+        "objective: dpo\ntraining: {loss_type: aot}"}) {
     EXPECT_THAT(refusal(later), HasSubstr("UNIMPLEMENTED")) << later;
   }
   EXPECT_EQ(refusal("training: {gradient_checkpointing: true, router_aux_loss_coef: 0.01}"), "");
