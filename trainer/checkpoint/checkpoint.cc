@@ -137,7 +137,10 @@ void write_checkpoint(const fs::path& checkpoints, const TrainState& state, cons
   }
   base::write_file_durably(folder.path() / kStateFile, json.dump(2) + "\n");
   folder.commit();
+  keep_newest(checkpoints, keep);
+}
 
+void keep_newest(const fs::path& checkpoints, int keep) {
   const std::vector<fs::path> all = folders(checkpoints);
   for (size_t i = static_cast<size_t>(keep); i < all.size(); ++i) fs::remove_all(all[i]);
 }

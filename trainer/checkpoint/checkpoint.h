@@ -44,6 +44,9 @@ void write_checkpoint(const std::filesystem::path& checkpoints, const TrainState
                       const CheckpointTensors& tensors, const adapters::Adapter& adapter,
                       const std::vector<adapters::PlanPlace>& places, const std::string& base_model, int keep);
 
+// Removes all but the newest `keep`.
+void keep_newest(const std::filesystem::path& checkpoints, int keep);
+
 struct FoundCheckpoint {
   std::filesystem::path folder;
   TrainState state;

@@ -2,11 +2,14 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <sys/resource.h>
+
+#include <cstdlib>
+#include <fstream>
 
 #include "adapters/file.h"
 #include "base/digest.h"
 #include "base/durable_file.h"
+#include "base/error.h"
 #include "models/checkpoint/folder.h"
 #include "trainer/loop/data_report.h"
 #include "trainer/loop/start.h"
@@ -30,10 +33,13 @@ void remove_leftovers(const fs::path& checkpoints) {
 
 }  // namespace
 
+// Not getrusage's ru_maxrss: a new program begins with that of the process that started it.
 int64_t peak_memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::strtoll(line.c_str() + 6, nullptr, 10) * 1024;
+  }
+  throw base::Error(base::Code::kInternal, "/proc/self/status names no VmHWM");
 }
 
 Job::Job(const RunConfig& run, const fs::path& folder, bool resume)
@@ -87,6 +93,8 @@ void Job::restore() {
                       {folder_.string(), 0, ""});
   }
   load(*found);
+  // A run that was killed between writing one and removing the oldest.
+  keep_newest(folder_ / "checkpoints", static_cast<int>(run_.training.save_total_limit));
   resumed_from_ = state_.step;
 }
 
