@@ -72,7 +72,8 @@ def children_cpu():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--conversations", type=int, default=4000, help="a template")
+    parser.add_argument("--conversations", type=int, default=20000,
+                        help="a template; below some thousands the start of the worker shows")
     parser.add_argument("--templates", nargs="*", default=TEMPLATES)
     options = parser.parse_args()
     folder = pathlib.Path(importlib.util.find_spec("trl").submodule_search_locations[0]) / "chat_templates"
