@@ -1,8 +1,8 @@
 """`masbak-worker estimate` beside the measured peak of the run it speaks of (VmHWM, which counts mapped weights).
 
-With --all every run of the table, printed as one: the estimate is to be within 10 % of what is measured and never more
+Run by hand, every run of the table, printed as one: the estimate is to be within 10 % of what is measured and never more
 than 3 % below it. It is not yet (up to 15 % above and 22 % below, since loading gives pages back and experts train by
-groups), so that only the refusal is a test.
+groups), so that this is no test of CI.
 """
 import json
 import pathlib
@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 import torch
-from masbak_oracle import main, worker
+from masbak_oracle import worker
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM
 
 ROOT = tempfile.TemporaryDirectory(prefix="masbak-estimate-")
@@ -115,18 +115,6 @@ def checkpointing_lowers_both():
     assert less["loss"] == plain["loss"], "checkpointing changed the numbers"
 
 
-def test_a_run_that_does_not_fit_is_refused_with_advice():
-    file = FOLDER / "huge.yaml"
-    measure(*RUNS[0])
-    run = json.loads((FOLDER / f"{RUNS[0][0]}.yaml").read_text())
-    run["adapter"]["r"] = 1_000_000
-    file.write_text(json.dumps(run))
-    refused = worker("train", file, "--out", FOLDER / "huge", check=False)
-    assert refused.returncode == 1 and "RESOURCE_EXHAUSTED" in refused.stderr and "lower r" in refused.stderr, refused
-    assert json.loads((FOLDER / "huge" / "result.json").read_text())["code"] == "RESOURCE_EXHAUSTED"
-    assert not (FOLDER / "huge" / "adapter").exists()
-
-
 def table():
     checkpointing_lowers_both()
     estimate_is_near_the_measured_peak()
@@ -137,7 +125,4 @@ def table():
 
 
 if __name__ == "__main__":
-    if "--all" in sys.argv:
-        table()
-    else:
-        main(globals())
+    table()
