@@ -1,4 +1,4 @@
-"""`masbak-worker estimate` beside the measured peak of the run it speaks of (ru_maxrss, which counts mapped weights).
+"""`masbak-worker estimate` beside the measured peak of the run it speaks of (VmHWM, which counts mapped weights).
 
 As a test a few runs; with --all every run of the table, printed as one. The estimate must be within 10 % of what is
 measured and never more than 3 % below it.

@@ -2,7 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <sys/resource.h>
+
+#include <fstream>
 
 #include "adapters/file.h"
 #include "base/digest.h"
@@ -31,9 +32,12 @@ void remove_leftovers(const fs::path& checkpoints) {
 }  // namespace
 
 int64_t peak_memory_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  // Not ru_maxrss: that keeps the size of the program that started this one.
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  return 0;
 }
 
 Job::Job(const RunConfig& run, const fs::path& folder, bool resume)
