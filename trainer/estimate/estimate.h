@@ -11,7 +11,7 @@
 
 namespace masbak::trainer {
 
-// Memory is what the kernel counts as resident (VmHWM, ru_maxrss): mapped weights count, since a run that loses their
+// Memory is what the kernel counts as resident (VmHWM): mapped weights count, since a run that loses their
 // pages reads them again and again. The parts are those of the moment of the peak, the first backward pass.
 struct Estimate {
   std::vector<std::pair<std::string, int64_t>> parts;  // name and bytes: "weights_mapped_bytes", …

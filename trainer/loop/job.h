@@ -72,7 +72,7 @@ class Job {
   int64_t resumed_from_ = 0, saved_at_ = -1, evaluated_at_ = -1;
 };
 
-// Of this process so far, in bytes (Linux's maximum resident set: mapped weights that were touched count).
+// The most that was resident of this process so far, in bytes (VmHWM: mapped weights that were touched count).
 int64_t peak_memory_bytes();
 
 }  // namespace masbak::trainer
