@@ -143,12 +143,9 @@ def test_orpo():
     compare("orpo", "orpo", PlainORPOTrainer, ORPOConfig, pairs(), beta=0.2)
 
 
-def curve_of_kto():
+def test_kto():
     compare("kto", "kto", KTOTrainer, KTOConfig, singles(), beta=0.1, desirable_weight=1.5)
 
 
 if __name__ == "__main__":
     main(globals())
-    if "--all" in sys.argv:
-        curve_of_orpo()
-        curve_of_kto()
