@@ -1,7 +1,7 @@
 """`masbak-worker estimate` beside the measured peak of the run it speaks of (VmHWM, which counts mapped weights).
 
 Run by hand, every run of the table, printed as one: the estimate is to be within 10 % of what is measured and never
-more than 3 % below it. It is not yet (up to 15 % above and 22 % below, since loading gives pages back and experts
+more than 3 % below it. It is not yet (up to 57 % above and 30 % below, since loading gives pages back and experts
 train by
 groups), so that this is no test of CI.
 """
