@@ -163,14 +163,15 @@ void MainWindow::show_connection(bool connected, const QString& detail) {
   const QString where = client_.endpoint().isEmpty() ? tr("the installation") : isolate(client_.endpoint());
   connection_->show_text(Banner::Kind::kNotice,
                          tr("%1 does not answer; trying again. Jobs go on without the console. If nothing runs, start "
-                            "it with: masbak up").arg(where));
+                            "it with: masbak up")
+                             .arg(where));
   connection_->setToolTip(detail);
 }
 
 void MainWindow::show_refusal(const QString& message) {
-  connection_->show_text(Banner::Kind::kNotice,
-                         tr("%1 answers, but not to this console: %2").arg(isolate(client_.endpoint()),
-                                                                           isolate(message)));
+  connection_->show_text(
+      Banner::Kind::kNotice,
+      tr("%1 answers, but not to this console: %2").arg(isolate(client_.endpoint()), isolate(message)));
 }
 
 }  // namespace masbak::gui

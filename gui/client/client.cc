@@ -176,8 +176,8 @@ std::shared_ptr<void> Client::watch_job(const QString& job, qint64 after_seq, QO
 }
 
 std::shared_ptr<void> Client::ask(const AskRequest& request, QObject* receiver,
-                                  std::function<void(const QString&)> piece,
-                                  std::function<void(const QString&)> done, Failed failed) {
+                                  std::function<void(const QString&)> piece, std::function<void(const QString&)> done,
+                                  Failed failed) {
   auto handle = std::make_shared<StreamHandle>();
   QPointer<QObject> guard(receiver);
   run([=, this] {

@@ -101,8 +101,8 @@ struct Client::Call {
 };
 
 template <typename Stub, typename Request, typename Response>
-void Client::call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                  const Request& request, QObject* receiver, Done<Response> done, Failed failed) {
+void Client::call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
+                  QObject* receiver, Done<Response> done, Failed failed) {
   QPointer<QObject> guard(receiver);
   run([=, this] {
     const auto current = begin(15);

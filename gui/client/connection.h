@@ -3,13 +3,12 @@
 
 #include <QString>
 
-
 namespace masbak::gui {
 
 // From the command line, MASBAK_ENDPOINT and MASBAK_TOKEN, or the files `endpoint` and `token` of the data
 // folder (MASBAK_DATA, else ~/.local/share/masbak), in this order.
 struct ConnectionSettings {
-  QString endpoint;     // "127.0.0.1:7443"
+  QString endpoint;  // "127.0.0.1:7443"
   QString token;
   QString data_folder;
 

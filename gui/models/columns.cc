@@ -105,8 +105,8 @@ std::vector<Column<Node>> node_columns() {
 std::vector<Column<Dataset>> dataset_columns() {
   return {
       {[] { return Columns::tr("Dataset"); }, [](const Dataset& d) { return short_name(d.name()); }},
-      {[] { return Columns::tr("Rows"); }, [](const Dataset& d) { return QString::number(d.rows()); }, nullptr,
-       nullptr, true},
+      {[] { return Columns::tr("Rows"); }, [](const Dataset& d) { return QString::number(d.rows()); }, nullptr, nullptr,
+       true},
       {[] { return Columns::tr("Format"); }, [](const Dataset& d) { return QString::fromStdString(d.format()); }},
       {[] { return Columns::tr("Size"); }, [](const Dataset& d) { return isolate(bytes_text(d.size_bytes())); },
        nullptr, nullptr, true},
@@ -124,8 +124,8 @@ std::vector<Column<BaseModel>> base_model_columns() {
          return Columns::tr("%1 million").arg(number_text(static_cast<double>(b.parameters()) / 1e6, 1));
        },
        nullptr, nullptr, true},
-      {[] { return Columns::tr("Weights"); },
-       [](const BaseModel& b) { return isolate(bytes_text(b.weights_bytes())); }, nullptr, nullptr, true},
+      {[] { return Columns::tr("Weights"); }, [](const BaseModel& b) { return isolate(bytes_text(b.weights_bytes())); },
+       nullptr, nullptr, true},
       {[] { return Columns::tr("Digest"); }, [](const BaseModel& b) { return short_digest(b.digest()); }},
   };
 }

@@ -13,7 +13,7 @@ namespace masbak::gui {
 
 // "models/pump/versions/3" → "pump · 3"; "jobs/7" → "7"; "baseModels/demo" → "demo".
 QString short_name(const std::string& resource);
-QString short_digest(const std::string& digest);  // "sha256:12ab34cd…" → "12ab34cd"
+QString short_digest(const std::string& digest);             // "sha256:12ab34cd…" → "12ab34cd"
 QString time_text(const google::protobuf::Timestamp& time);  // local time; "–" if unset
 QString duration_text(double seconds);
 QString bytes_text(qint64 bytes);

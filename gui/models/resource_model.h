@@ -76,8 +76,7 @@ QVariant ResourceModel<Resource>::data(const QModelIndex& index, int role) const
     case kNameRole: return QString::fromStdString(row.name());
     case kToneRole: return column.tone ? QVariant(static_cast<int>(column.tone(row))) : QVariant();
     case kProgressRole: return column.progress ? column.progress(row) : QVariant();
-    case Qt::TextAlignmentRole:
-      return QVariant(Qt::AlignVCenter | (column.number ? Qt::AlignRight : Qt::AlignLeft));
+    case Qt::TextAlignmentRole: return QVariant(Qt::AlignVCenter | (column.number ? Qt::AlignRight : Qt::AlignLeft));
     default: return {};
   }
 }

@@ -102,8 +102,8 @@ void DeploymentsPage::roll_back() {
   request.set_name(selected->name());
   request.set_request_id(QUuid::createUuid().toString(QUuid::WithoutBraces).toStdString());
   workspace_.client().call<DeploymentService::Stub, RollbackDeploymentRequest, Deployment>(
-      &DeploymentService::Stub::RollbackDeployment, request, this,
-      [this](const Deployment&) { workspace_.refresh(); }, fail_with(tr("The rollback")));
+      &DeploymentService::Stub::RollbackDeployment, request, this, [this](const Deployment&) { workspace_.refresh(); },
+      fail_with(tr("The rollback")));
 }
 
 void DeploymentsPage::drain_or_resume() {
@@ -113,13 +113,13 @@ void DeploymentsPage::drain_or_resume() {
   if (host->state() == NODE_STATE_DRAINING) {
     ResumeNodeRequest request;
     request.set_name(host->name());
-    workspace_.client().call<NodeService::Stub, ResumeNodeRequest, Node>(
-        &NodeService::Stub::ResumeNode, request, this, done, fail_with(tr("Resuming the node")));
+    workspace_.client().call<NodeService::Stub, ResumeNodeRequest, Node>(&NodeService::Stub::ResumeNode, request, this,
+                                                                         done, fail_with(tr("Resuming the node")));
   } else {
     DrainNodeRequest request;
     request.set_name(host->name());
-    workspace_.client().call<NodeService::Stub, DrainNodeRequest, Node>(
-        &NodeService::Stub::DrainNode, request, this, done, fail_with(tr("Draining the node")));
+    workspace_.client().call<NodeService::Stub, DrainNodeRequest, Node>(&NodeService::Stub::DrainNode, request, this,
+                                                                        done, fail_with(tr("Draining the node")));
   }
 }
 

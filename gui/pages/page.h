@@ -24,7 +24,7 @@ class Page : public QWidget {
   virtual bool ready() const { return workspace_.loaded(); }  // all that it shows has arrived
 
  Q_SIGNALS:
-  void failed(const QString& sentence);   // the banner shows it
+  void failed(const QString& sentence);  // the banner shows it
   void go_to(const QString& page_id);
 
  protected:

@@ -108,11 +108,10 @@ void VersionsPage::show_version() {
   }
   const Version& version = workspace_.versions.at(row);
   heading_->setText(isolate(short_name(version.name())));
-  identity_->setText(tr("base %1  ·  data %2  ·  adapter %3  ·  run %4")
-                         .arg(isolate(short_digest(version.base_digest())),
-                              isolate(short_digest(version.dataset_digest())),
-                              isolate(short_digest(version.adapter_digest())),
-                              isolate(short_digest(version.run_digest()))));
+  identity_->setText(
+      tr("base %1  ·  data %2  ·  adapter %3  ·  run %4")
+          .arg(isolate(short_digest(version.base_digest())), isolate(short_digest(version.dataset_digest())),
+               isolate(short_digest(version.adapter_digest())), isolate(short_digest(version.run_digest()))));
   if (report_.results().empty()) {
     gate_->setText(tr("No gate has run for this version, so it cannot be promoted. Run one with: masbak gate run"));
     return;

@@ -16,7 +16,7 @@ struct SamplingOptions {
   int64_t max_tokens = 256;
   double temperature = 0.0;  // 0: the most likely token
   double top_p = 1.0;
-  int64_t top_k = 0;         // 0: off
+  int64_t top_k = 0;  // 0: off
   uint64_t seed = 0;
   std::vector<int32_t> stop_ids;  // end-of-sequence ids; not part of the result
 };

@@ -312,8 +312,8 @@ double cross_entropy_rows(at::Tensor& logits_NV, const at::Tensor& targets_N, do
     auto* logits = logits_NV.mutable_data_ptr<scalar_t>();
     for_rows(rows, size, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
-        losses[n] = row_kernels<scalar_t>().cross_entropy(size, targets[n], static_cast<A>(scale), gradient,
-                                                          logits + n * size);
+        losses[n] =
+            row_kernels<scalar_t>().cross_entropy(size, targets[n], static_cast<A>(scale), gradient, logits + n * size);
       }
     });
   });

@@ -159,8 +159,8 @@ TokenizerJson bpe_model(const SentencePieceModel& model, const std::string& file
                        {.file = file, .field = "pieces[" + std::to_string(i) + "]"});
     }
   }
-  return {{"type", "BPE"},         {"vocab", std::move(vocabulary)}, {"merges", merges_of(model)},
-          {"fuse_unk", true},      {"byte_fallback", byte_fallback}, {"dropout", nullptr},
+  return {{"type", "BPE"},       {"vocab", std::move(vocabulary)}, {"merges", merges_of(model)},
+          {"fuse_unk", true},    {"byte_fallback", byte_fallback}, {"dropout", nullptr},
           {"unk_token", nullptr}};
 }
 
@@ -185,10 +185,10 @@ TokenizerJson decoder_of(bool bytes, bool strip) {
 
 TokenizerJson llama_document(const SentencePieceModel& model, const std::string& file, const SpecialNames& names) {
   const char* scheme = !names.add_prefix_space ? "never" : names.legacy ? "always" : "first";
-  return {{"model", bpe_model(model, file, true)},
-          {"pre_tokenizer",
-           {{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", scheme}, {"split", false}}},
-          {"decoder", decoder_of(true, names.add_prefix_space)}};
+  return {
+      {"model", bpe_model(model, file, true)},
+      {"pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", scheme}, {"split", false}}},
+      {"decoder", decoder_of(true, names.add_prefix_space)}};
 }
 
 TokenizerJson general_document(const SentencePieceModel& model, const std::string& file) {

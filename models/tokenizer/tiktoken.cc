@@ -28,9 +28,9 @@ constexpr const char* kKimiPattern =
 constexpr size_t kKimiReserved = 256 + 2;
 
 [[noreturn]] void fail_line(const std::string& file, int line, const std::string& found) {
-  base::fail_input("expected a token in base64 and its rank, found " + found +
-                       "; take the file from the model's publisher again",
-                   {.file = file, .line = line});
+  base::fail_input(
+      "expected a token in base64 and its rank, found " + found + "; take the file from the model's publisher again",
+      {.file = file, .line = line});
 }
 
 // Every way to make a token of two others, ranked by the token and then by the ranks of the two.

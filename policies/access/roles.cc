@@ -17,27 +17,49 @@ constexpr unsigned kAll = bit(Role::kViewer) | kBoth;
 
 const std::map<std::string, unsigned>& table() {
   static const std::map<std::string, unsigned> verbs{
-      {"dataset.list", kAll},       {"dataset.show", kAll},        {"dataset.add", kTrainers},
-      {"dataset.scan", kTrainers},  {"dataset.remove", kAdmins},   {"model.list", kAll},
-      {"model.show", kAll},         {"model.add", kTrainers},      {"job.list", kAll},
-      {"job.show", kAll},           {"job.watch", kAll},           {"job.submit", kTrainers},
-      {"job.cancel", kTrainers},    {"version.list", kAll},        {"version.show", kAll},
-      {"version.verify", kAll},     {"version.register", kTrainers}, {"version.promote", kApprovers},
-      {"gate.show", kAll},          {"gate.run", kBoth},           {"version.approve", kApprovers},
-      {"deployment.list", kAll},    {"deployment.show", kAll},     {"deployment.ask", kAll},
-      {"deployment.deploy", kApprovers}, {"deployment.rollback", kApprovers}, {"deployment.remove", kApprovers},
-      {"node.list", kAll},          {"node.drain", kAdmins},       {"node.resume", kAdmins},
-      {"audit.list", kBoth},        {"audit.verify", kBoth},       {"bundle.export", kApprovers},
-      {"bundle.import", kAdmins},   {"user.manage", kAdmins},      {"token.manage", kAdmins},
+      {"dataset.list", kAll},
+      {"dataset.show", kAll},
+      {"dataset.add", kTrainers},
+      {"dataset.scan", kTrainers},
+      {"dataset.remove", kAdmins},
+      {"model.list", kAll},
+      {"model.show", kAll},
+      {"model.add", kTrainers},
+      {"job.list", kAll},
+      {"job.show", kAll},
+      {"job.watch", kAll},
+      {"job.submit", kTrainers},
+      {"job.cancel", kTrainers},
+      {"version.list", kAll},
+      {"version.show", kAll},
+      {"version.verify", kAll},
+      {"version.register", kTrainers},
+      {"version.promote", kApprovers},
+      {"gate.show", kAll},
+      {"gate.run", kBoth},
+      {"version.approve", kApprovers},
+      {"deployment.list", kAll},
+      {"deployment.show", kAll},
+      {"deployment.ask", kAll},
+      {"deployment.deploy", kApprovers},
+      {"deployment.rollback", kApprovers},
+      {"deployment.remove", kApprovers},
+      {"node.list", kAll},
+      {"node.drain", kAdmins},
+      {"node.resume", kAdmins},
+      {"audit.list", kBoth},
+      {"audit.verify", kBoth},
+      {"bundle.export", kApprovers},
+      {"bundle.import", kAdmins},
+      {"user.manage", kAdmins},
+      {"token.manage", kAdmins},
   };
   return verbs;
 }
 
 const std::map<std::string, Role>& roles() {
-  static const std::map<std::string, Role> names{{"viewer", Role::kViewer},
-                                                 {"trainer", Role::kTrainer},
-                                                 {"approver", Role::kApprover},
-                                                 {"admin", Role::kAdmin}};
+  static const std::map<std::string, Role> names{
+      {"viewer", Role::kViewer}, {"trainer", Role::kTrainer}, {"approver", Role::kApprover}, {"admin", Role::kAdmin}};
   return names;
 }
 

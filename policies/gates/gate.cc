@@ -131,8 +131,8 @@ std::optional<double> read_optional(const Fields& fields, const std::string& key
 
 }  // namespace
 
-GateReport evaluate_gate(const GateRules& rules, const GateSubject& subject,
-                         const std::vector<SuiteReport>& candidate, const std::vector<SuiteReport>& base) {
+GateReport evaluate_gate(const GateRules& rules, const GateSubject& subject, const std::vector<SuiteReport>& candidate,
+                         const std::vector<SuiteReport>& base) {
   GateReport report;
   report.rules_digest = rules.digest;
   report.model_digest = subject.model_digest;

@@ -43,7 +43,7 @@ struct GateReport {
 // A rule fails if its report is missing, is about other digests, lacks the metric, or holds a number that is not
 // finite; and, if the rule compares with the base, if the base's report is missing or of another suite digest.
 // Of several reports that count, the last one does.
-GateReport evaluate_gate(const GateRules& rules, const GateSubject& subject,
-                         const std::vector<SuiteReport>& candidate, const std::vector<SuiteReport>& base);
+GateReport evaluate_gate(const GateRules& rules, const GateSubject& subject, const std::vector<SuiteReport>& candidate,
+                         const std::vector<SuiteReport>& base);
 
 }  // namespace masbak::policies

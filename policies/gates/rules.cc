@@ -64,9 +64,7 @@ Json optional_number(const std::optional<double>& value) { return value ? Json(*
 
 std::string direction_name(Direction direction) { return direction == Direction::kLower ? "lower" : "higher"; }
 
-GateRules GateRules::read(const std::filesystem::path& file) {
-  return from_text(base::read_file(file), file.string());
-}
+GateRules GateRules::read(const std::filesystem::path& file) { return from_text(base::read_file(file), file.string()); }
 
 GateRules GateRules::from_text(std::string_view yaml, const std::string& file) {
   const Fields document = Fields::from_yaml_text(yaml, file);

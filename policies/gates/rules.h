@@ -10,7 +10,7 @@
 
 namespace masbak::policies {
 
-enum class Direction { kLower, kHigher };  // which way is better
+enum class Direction { kLower, kHigher };         // which way is better
 std::string direction_name(Direction direction);  // "lower", "higher"
 
 struct Rule {

@@ -47,7 +47,7 @@ char ascii_of(uint32_t code) {
 // Arabic letters that are written one for another.
 std::string_view arabic_letter(uint32_t code) {
   if (code == 0x622 || code == 0x623 || code == 0x625 || code == 0x671) return "\u0627";  // alef
-  if (code == 0x649) return "\u064a";                                                      // ya
+  if (code == 0x649) return "\u064a";                                                     // ya
   return {};
 }
 

@@ -26,8 +26,8 @@ fs::path read_path(const Fields& suite, const std::string& key, const fs::path& 
 int64_t read_count(const Fields& suite, const std::string& key, int64_t fallback) {
   const int64_t value = suite.get<int64_t>(key, fallback);
   if (value < 1 || value > kMostTokens) {
-    suite.fail(key, "expected a whole number from 1 to " + std::to_string(kMostTokens) + ", found " +
-                        std::to_string(value));
+    suite.fail(key,
+               "expected a whole number from 1 to " + std::to_string(kMostTokens) + ", found " + std::to_string(value));
   }
   return value;
 }
@@ -77,8 +77,8 @@ SuiteKind read_kind(const Fields& suite) {
   if (kind == "contains") return SuiteKind::kContains;
   if (kind == "loss") return SuiteKind::kLoss;
   const auto nearest = base::nearest_name(kind, {"contains", "loss"});
-  suite.fail("kind", "expected contains or loss, found '" + kind + "'" +
-                         (nearest ? "; did you mean '" + *nearest + "'?" : ""));
+  suite.fail("kind",
+             "expected contains or loss, found '" + kind + "'" + (nearest ? "; did you mean '" + *nearest + "'?" : ""));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ enum class SuiteKind { kContains, kLoss };
 std::string suite_kind_name(SuiteKind kind);  // "contains", "loss"
 
 struct Question {
-  std::string id;                // told apart by it in reports
-  std::string language;          // "" if not told
+  std::string id;        // told apart by it in reports
+  std::string language;  // "" if not told
   std::string question;
   std::vector<std::string> key;  // every one must be in the answer
   int line = 0;

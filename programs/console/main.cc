@@ -39,9 +39,9 @@ Options parse_options(const QApplication& application) {
       {"size", "Size of the window.", "WxH", "1280x800"},
   });
   parser.process(application);
-  Options options{parser.value("endpoint"), parser.value("token-file"), parser.value("data"), parser.value("language"),
-                  parser.value("page"),     parser.value("question"),   parser.value("screenshot"),
-                  parser.value("size"),     parser.isSet("dark")};
+  Options options{parser.value("endpoint"),   parser.value("token-file"), parser.value("data"),
+                  parser.value("language"),   parser.value("page"),       parser.value("question"),
+                  parser.value("screenshot"), parser.value("size"),       parser.isSet("dark")};
   const QSettings settings;
   if (options.language.isEmpty()) options.language = settings.value("language", "en").toString();
   if (!parser.isSet("dark") && options.screenshot.isEmpty()) options.dark = settings.value("dark", false).toBool();
@@ -56,8 +56,7 @@ void set_size(gui::MainWindow& window, const QString& size) {
   bool width_read = false, height_read = false;
   const int width = parts.value(0).toInt(&width_read), height = parts.value(1).toInt(&height_read);
   if (parts.size() != 2 || !width_read || !height_read) {
-    base::fail_input("expected WIDTHxHEIGHT such as 1280x800, found '" + size.toStdString() + "'",
-                     {.field = "--size"});
+    base::fail_input("expected WIDTHxHEIGHT such as 1280x800, found '" + size.toStdString() + "'", {.field = "--size"});
   }
   window.resize(width, height);
 }
@@ -87,9 +86,8 @@ int run(int argc, char** argv) {
   QCoreApplication::setOrganizationName("masbak");
   QCoreApplication::setApplicationName("masbak-console");
   const Options options = parse_options(application);
-  gui::Client client([options] {
-    return gui::ConnectionSettings::resolve(options.endpoint, options.token_file, options.data);
-  });
+  gui::Client client(
+      [options] { return gui::ConnectionSettings::resolve(options.endpoint, options.token_file, options.data); });
   gui::MainWindow window(client, options.language, options.dark);
   set_size(window, options.size);
   if (!options.page.isEmpty() && !window.open_page(options.page)) {

@@ -54,8 +54,7 @@ struct Line {
   int number;
 };
 
-void answer_batch(const std::vector<Line>& lines,
-                  const std::function<std::string(std::string_view, int)>& answer) {
+void answer_batch(const std::vector<Line>& lines, const std::function<std::string(std::string_view, int)>& answer) {
   std::vector<std::string> answers(lines.size());
   std::vector<std::exception_ptr> errors(lines.size());
   models::parallel_for(lines.size(), 0, [&](size_t i) {

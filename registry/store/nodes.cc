@@ -50,7 +50,7 @@ Node Writer::sync_node(const Node& node) {
       "INSERT INTO nodes (name, address, cpu_cores, memory_bytes, gpus, running_tasks, agent_version, state, "
       "last_sync_time) VALUES ($1, $2, $3, $4, $5, $6, $7, 'READY', clock_timestamp()) "
       "ON CONFLICT (name) DO UPDATE SET address = $2, cpu_cores = $3, memory_bytes = $4, gpus = $5, "
-       "running_tasks = $6, "
+      "running_tasks = $6, "
       "agent_version = $7, state = CASE WHEN nodes.draining THEN 'DRAINING' ELSE 'READY' END, "
       "last_sync_time = clock_timestamp()",
       node.name, node.address, node.cpu_cores, node.memory_bytes, base::Json(node.gpus).dump(), node.running_tasks,

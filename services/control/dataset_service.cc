@@ -77,8 +77,8 @@ grpc::Status DatasetService::ListDatasets(grpc::ServerContext* context, const v1
 grpc::Status DatasetService::ScanDataset(grpc::ServerContext* context, const v1::ScanDatasetRequest* request,
                                          v1::ScanDatasetResponse* response) {
   return context_.boundary.run(context, "DatasetService.ScanDataset", [&](const Call&) {
-    auto dataset = context_.store.read(
-        [&](const registry::Reader& reader) { return reader.get_dataset(request->name()); });
+    auto dataset =
+        context_.store.read([&](const registry::Reader& reader) { return reader.get_dataset(request->name()); });
     *response = scan_dataset(context_, dataset.digest);
   });
 }
@@ -86,9 +86,8 @@ grpc::Status DatasetService::ScanDataset(grpc::ServerContext* context, const v1:
 grpc::Status DatasetService::DeleteDataset(grpc::ServerContext* context, const v1::DeleteDatasetRequest* request,
                                            v1::DeleteDatasetResponse*) {
   return context_.boundary.run(context, "DatasetService.DeleteDataset", [&](const Call& call) {
-    context_.store.write(call.actor, [&](registry::Writer& writer) {
-      writer.delete_dataset(request->name(), request->etag());
-    });
+    context_.store.write(call.actor,
+                         [&](registry::Writer& writer) { writer.delete_dataset(request->name(), request->etag()); });
   });
 }
 

@@ -18,9 +18,8 @@ registry::DeployRequest deploy_request(const registry::Reader& reader, const v1:
   if (!request.node().empty()) {
     registry::Node node = reader.get_node(request.node());
     if (node.state != registry::NodeState::kReady) {
-      throw base::Error(base::Code::kFailedPrecondition,
-                        "expected a READY node, " + node.name + " is " +
-                            std::string(registry::node_state_name(node.state)));
+      throw base::Error(base::Code::kFailedPrecondition, "expected a READY node, " + node.name + " is " +
+                                                             std::string(registry::node_state_name(node.state)));
     }
     deploy.node = node.name;
   }
@@ -46,8 +45,7 @@ registry::Revision answering_revision(const registry::Deployment& deployment) {
 }  // namespace
 
 grpc::Status DeploymentService::CreateDeployment(grpc::ServerContext* context,
-                                                 const v1::CreateDeploymentRequest* request,
-                                                 v1::Deployment* response) {
+                                                 const v1::CreateDeploymentRequest* request, v1::Deployment* response) {
   return context_.boundary.run(context, "DeploymentService.CreateDeployment", [&](const Call& call) {
     *response = change_once<v1::Deployment>(context_.store, call, *request, [&](registry::Writer& writer) {
       // The gate that is looked at still counts when the deployment is written.
@@ -66,12 +64,11 @@ grpc::Status DeploymentService::GetDeployment(grpc::ServerContext* context, cons
   });
 }
 
-grpc::Status DeploymentService::ListDeployments(grpc::ServerContext* context,
-                                                const v1::ListDeploymentsRequest* request,
+grpc::Status DeploymentService::ListDeployments(grpc::ServerContext* context, const v1::ListDeploymentsRequest* request,
                                                 v1::ListDeploymentsResponse* response) {
   return context_.boundary.run(context, "DeploymentService.ListDeployments", [&](const Call&) {
-    auto page = context_.store.read(
-        [&](const registry::Reader& reader) { return reader.list_deployments(page_of(*request)); });
+    auto page =
+        context_.store.read([&](const registry::Reader& reader) { return reader.list_deployments(page_of(*request)); });
     fill_page(page, response, [](auto* list) { return list->add_deployments(); });
   });
 }
@@ -91,8 +88,8 @@ grpc::Status DeploymentService::DeleteDeployment(grpc::ServerContext* context,
                                                  const v1::DeleteDeploymentRequest* request,
                                                  v1::DeleteDeploymentResponse* response) {
   return context_.boundary.run(context, "DeploymentService.DeleteDeployment", [&](const Call& call) {
-    *response = change_once<v1::DeleteDeploymentResponse>(
-        context_.store, call, *request, [&](registry::Writer& writer) {
+    *response =
+        change_once<v1::DeleteDeploymentResponse>(context_.store, call, *request, [&](registry::Writer& writer) {
           writer.delete_deployment(request->name(), request->etag());
           return v1::DeleteDeploymentResponse();
         });

@@ -29,8 +29,7 @@ registry::Job new_evaluation_job(const registry::Reader& reader, const std::stri
 }  // namespace
 
 grpc::Status EvaluationService::CreateEvaluationJob(grpc::ServerContext* context,
-                                                    const v1::CreateEvaluationJobRequest* request,
-                                                    v1::Job* response) {
+                                                    const v1::CreateEvaluationJobRequest* request, v1::Job* response) {
   return context_.boundary.run(context, "EvaluationService.CreateEvaluationJob", [&](const Call& call) {
     StoredSuite suite = store_suite(context_, *request);
     *response = change_once<v1::Job>(context_.store, call, *request, [&](registry::Writer& writer) {

@@ -91,9 +91,8 @@ void require_free_port(const HostPort& address) {
   if (fault == 0) return;
   std::string where = address.host + ":" + port;
   if (fault == EADDRINUSE) {
-    throw base::Error(base::Code::kAlreadyExists,
-                      "port in use: another program listens on " + where +
-                          "; stop it, or choose another with --listen");
+    throw base::Error(base::Code::kAlreadyExists, "port in use: another program listens on " + where +
+                                                      "; stop it, or choose another with --listen");
   }
   errno = fault;
   base::fail_errno("listening", where);

@@ -53,8 +53,7 @@ registry::GateReport judge(const registry::Version& version, const std::string& 
     gate.results.push_back({found.rule, found.passed, rule.suite + "." + rule.metric, found.observed.value_or(0),
                             bound_of(rule, found.base), found.base.value_or(0), found.message});
   }
-  gate.summary = verdict.passed ? "all " + std::to_string(gate.results.size()) + " rules are kept"
-                                : verdict.failures();
+  gate.summary = verdict.passed ? "all " + std::to_string(gate.results.size()) + " rules are kept" : verdict.failures();
   return gate;
 }
 

@@ -67,16 +67,14 @@ void NodeService::set_draining(const Call& call, const std::string& name, bool d
 
 grpc::Status NodeService::DrainNode(grpc::ServerContext* context, const v1::DrainNodeRequest* request,
                                     v1::Node* response) {
-  return context_.boundary.run(context, "NodeService.DrainNode", [&](const Call& call) {
-    set_draining(call, request->name(), true, response);
-  });
+  return context_.boundary.run(context, "NodeService.DrainNode",
+                               [&](const Call& call) { set_draining(call, request->name(), true, response); });
 }
 
 grpc::Status NodeService::ResumeNode(grpc::ServerContext* context, const v1::ResumeNodeRequest* request,
                                      v1::Node* response) {
-  return context_.boundary.run(context, "NodeService.ResumeNode", [&](const Call& call) {
-    set_draining(call, request->name(), false, response);
-  });
+  return context_.boundary.run(context, "NodeService.ResumeNode",
+                               [&](const Call& call) { set_draining(call, request->name(), false, response); });
 }
 
 grpc::Status NodeService::Sync(grpc::ServerContext* context, const v1::SyncRequest* request,
@@ -89,8 +87,7 @@ grpc::Status NodeService::Sync(grpc::ServerContext* context, const v1::SyncReque
   });
 }
 
-grpc::Status NodeService::DownloadArtifact(grpc::ServerContext* context,
-                                           const v1::DownloadArtifactRequest* request,
+grpc::Status NodeService::DownloadArtifact(grpc::ServerContext* context, const v1::DownloadArtifactRequest* request,
                                            grpc::ServerWriter<v1::ArtifactChunk>* writer) {
   return context_.boundary.run(context, "NodeService.DownloadArtifact", [&](const Call&) {
     v1::ArtifactChunk chunk;

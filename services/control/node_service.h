@@ -15,8 +15,7 @@ class NodeService final : public v1::NodeService::Service {
                          v1::Node* response) override;
   grpc::Status ResumeNode(grpc::ServerContext* context, const v1::ResumeNodeRequest* request,
                           v1::Node* response) override;
-  grpc::Status Sync(grpc::ServerContext* context, const v1::SyncRequest* request,
-                    v1::SyncResponse* response) override;
+  grpc::Status Sync(grpc::ServerContext* context, const v1::SyncRequest* request, v1::SyncResponse* response) override;
   grpc::Status DownloadArtifact(grpc::ServerContext* context, const v1::DownloadArtifactRequest* request,
                                 grpc::ServerWriter<v1::ArtifactChunk>* writer) override;
   grpc::Status UploadArtifact(grpc::ServerContext* context, grpc::ServerReader<v1::ArtifactChunk>* reader,

@@ -20,8 +20,8 @@ Address split(const std::string& endpoint) {
   size_t host = endpoint.find("://");
   size_t path = host == std::string::npos ? std::string::npos : endpoint.find('/', host + 3);
   if (path == std::string::npos) {
-    throw base::Error(base::Code::kInternal, "expected an endpoint such as http://host:port/v1, found \"" + endpoint +
-                                                 "\"");
+    throw base::Error(base::Code::kInternal,
+                      "expected an endpoint such as http://host:port/v1, found \"" + endpoint + "\"");
   }
   return {endpoint.substr(0, path), endpoint.substr(path)};
 }
@@ -106,8 +106,8 @@ void ask_openai(const ChatQuestion& question,
   if (status != 0 && status != 200) fail_with_body(status, error_body);
   if (!result || !finished) {
     throw base::Error(base::Code::kUnavailable,
-                      "the model server at " + question.endpoint + " broke off: " +
-                          (result ? "the answer has no end" : httplib::to_string(result.error())));
+                      "the model server at " + question.endpoint +
+                          " broke off: " + (result ? "the answer has no end" : httplib::to_string(result.error())));
   }
 }
 

@@ -50,8 +50,8 @@ void check_base(const ControlContext& context, const registry::BaseModel& model)
 
 }  // namespace
 
-grpc::Status RegistryService::CreateBaseModel(grpc::ServerContext* context,
-                                              const v1::CreateBaseModelRequest* request, v1::BaseModel* response) {
+grpc::Status RegistryService::CreateBaseModel(grpc::ServerContext* context, const v1::CreateBaseModelRequest* request,
+                                              v1::BaseModel* response) {
   return context_.boundary.run(context, "RegistryService.CreateBaseModel", [&](const Call& call) {
     if (auto before = context_.store.remembered(call.actor, request_key(call, *request))) {
       response->ParseFromString(*before);
@@ -67,16 +67,16 @@ grpc::Status RegistryService::CreateBaseModel(grpc::ServerContext* context,
 grpc::Status RegistryService::GetBaseModel(grpc::ServerContext* context, const v1::GetBaseModelRequest* request,
                                            v1::BaseModel* response) {
   return context_.boundary.run(context, "RegistryService.GetBaseModel", [&](const Call&) {
-    *response = to_wire(context_.store.read(
-        [&](const registry::Reader& reader) { return reader.get_base_model(request->name()); }));
+    *response = to_wire(
+        context_.store.read([&](const registry::Reader& reader) { return reader.get_base_model(request->name()); }));
   });
 }
 
 grpc::Status RegistryService::ListBaseModels(grpc::ServerContext* context, const v1::ListBaseModelsRequest* request,
                                              v1::ListBaseModelsResponse* response) {
   return context_.boundary.run(context, "RegistryService.ListBaseModels", [&](const Call&) {
-    auto page = context_.store.read(
-        [&](const registry::Reader& reader) { return reader.list_base_models(page_of(*request)); });
+    auto page =
+        context_.store.read([&](const registry::Reader& reader) { return reader.list_base_models(page_of(*request)); });
     fill_page(page, response, [](auto* list) { return list->add_base_models(); });
   });
 }
@@ -101,9 +101,8 @@ grpc::Status RegistryService::GetVersion(grpc::ServerContext* context, const v1:
 grpc::Status RegistryService::ListVersions(grpc::ServerContext* context, const v1::ListVersionsRequest* request,
                                            v1::ListVersionsResponse* response) {
   return context_.boundary.run(context, "RegistryService.ListVersions", [&](const Call&) {
-    auto page = context_.store.read([&](const registry::Reader& reader) {
-      return reader.list_versions(request->parent(), page_of(*request));
-    });
+    auto page = context_.store.read(
+        [&](const registry::Reader& reader) { return reader.list_versions(request->parent(), page_of(*request)); });
     fill_page(page, response, [](auto* list) { return list->add_versions(); });
   });
 }
@@ -117,9 +116,9 @@ grpc::Status RegistryService::VerifyVersion(grpc::ServerContext* context, const 
     });
     *response->add_artifacts() =
         verified("base", version.base_digest, [&, base = base] { check_base(context_, base); });
-    for (const auto& [kind, digest] : {std::pair("dataset", version.dataset_digest),
-                                       std::pair("adapter", version.adapter_digest),
-                                       std::pair("run", version.run_digest)}) {
+    for (const auto& [kind, digest] :
+         {std::pair("dataset", version.dataset_digest), std::pair("adapter", version.adapter_digest),
+          std::pair("run", version.run_digest)}) {
       *response->add_artifacts() = verified(kind, digest, [&, digest = digest] { context_.artifacts.verify(digest); });
     }
   });

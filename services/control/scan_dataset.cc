@@ -27,9 +27,8 @@ v1::ScanDatasetResponse scan_dataset(const ControlContext& context, const std::s
 void require_sound(const v1::ScanDatasetResponse& scan, const std::string& file_name) {
   if (scan.problems_size() > 0) {
     const auto& first = scan.problems(0);
-    std::string others = scan.problems_size() == 1
-                             ? ""
-                             : " (the first of " + std::to_string(scan.problems_size()) + " problems)";
+    std::string others =
+        scan.problems_size() == 1 ? "" : " (the first of " + std::to_string(scan.problems_size()) + " problems)";
     base::fail_input(first.message() + others, {file_name, first.line(), first.field()});
   }
   if (scan.rows() == 0) base::fail_input("expected at least one row, found none", {.file = file_name});

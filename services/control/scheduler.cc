@@ -20,8 +20,8 @@ const registry::Node* find_node(const Snapshot& snapshot, const std::string& nam
 // Silent for longer than one waits.
 bool is_given_up(const Snapshot& snapshot, const std::string& name) {
   const registry::Node* node = find_node(snapshot, name);
-  return node == nullptr || (node->state == registry::NodeState::kLost &&
-                             snapshot.now - node->last_sync_time > kLostNodePatience);
+  return node == nullptr ||
+         (node->state == registry::NodeState::kLost && snapshot.now - node->last_sync_time > kLostNodePatience);
 }
 
 const v1::TaskStatus* find_status(const Snapshot& snapshot, const std::string& node, const std::string& id) {
@@ -65,8 +65,7 @@ class JobRules {
   static std::optional<Action> follow(const registry::Job& job, const v1::TaskStatus& status) {
     switch (status.state()) {
       case v1::TaskStatus::STATE_SUCCEEDED: return CompleteJob{job.name, outputs_of(status)};
-      case v1::TaskStatus::STATE_FAILED:
-        return EndJob{job.name, JobState::kFailed, status.error(), outputs_of(status)};
+      case v1::TaskStatus::STATE_FAILED: return EndJob{job.name, JobState::kFailed, status.error(), outputs_of(status)};
       case v1::TaskStatus::STATE_STOPPED:
         if (job.cancel_requested) return EndJob{job.name, JobState::kCancelled, "", outputs_of(status)};
         return EndJob{job.name, JobState::kFailed, "the worker was stopped on " + job.node, outputs_of(status)};

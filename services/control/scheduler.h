@@ -17,9 +17,9 @@ namespace masbak::services {
 struct Snapshot {
   registry::Time now{};
   std::vector<registry::Node> nodes;
-  std::vector<registry::Job> jobs;                // QUEUED and RUNNING, oldest first
+  std::vector<registry::Job> jobs;  // QUEUED and RUNNING, oldest first
   std::vector<registry::Deployment> deployments;
-  std::vector<registry::Revision> revisions;      // all that have not STOPPED, oldest first
+  std::vector<registry::Revision> revisions;  // all that have not STOPPED, oldest first
   LiveTasks::Snapshot tasks;
 };
 
@@ -59,8 +59,8 @@ struct RemoveDeployment {
   std::string deployment;
 };
 
-using Action = std::variant<StartJob, RequeueJob, EndJob, CompleteJob, PlaceRevision, ObserveRevision,
-                            RemoveDeployment>;
+using Action =
+    std::variant<StartJob, RequeueJob, EndJob, CompleteJob, PlaceRevision, ObserveRevision, RemoveDeployment>;
 
 // A node runs one job at a time, oldest first, and any number of model servers.
 std::vector<Action> decide(const Snapshot& snapshot);

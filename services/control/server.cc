@@ -58,8 +58,8 @@ struct ControlServer::State {
         store({.url = database ? database->url() : options.database}),
         artifacts(options.data / "artifacts"),
         boundary(store),
-        context{store,      artifacts,      boundary, changes,
-                live_tasks, options.worker, emptied_folder(options.data / "scratch")},
+        context{
+            store, artifacts, boundary, changes, live_tasks, options.worker, emptied_folder(options.data / "scratch")},
         scheduler(context) {}
 
   FolderLock lock;
@@ -93,8 +93,8 @@ ControlServer::ControlServer(const ControlOptions& options) : state_(std::make_u
   builder.SetMaxSendMessageSize(kMessageBytes);
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &state_->port);
   for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-           &state_->datasets, &state_->registry_service, &state_->training, &state_->evaluation,
-           &state_->deployments, &state_->nodes, &state_->audit}) {
+           &state_->datasets, &state_->registry_service, &state_->training, &state_->evaluation, &state_->deployments,
+           &state_->nodes, &state_->audit}) {
     builder.RegisterService(service);
   }
   state_->server = builder.BuildAndStart();

@@ -141,9 +141,8 @@ grpc::Status TrainingService::CancelJob(grpc::ServerContext* context, const v1::
     *response = change_once<v1::Job>(context_.store, call, *request, [&](registry::Writer& writer) {
       registry::Job job = writer.get_job(request->name());
       if (registry::job_has_ended(job.state)) {
-        throw base::Error(base::Code::kFailedPrecondition,
-                          "cannot cancel " + job.name + ": it has ended as " +
-                              std::string(registry::job_state_name(job.state)));
+        throw base::Error(base::Code::kFailedPrecondition, "cannot cancel " + job.name + ": it has ended as " +
+                                                               std::string(registry::job_state_name(job.state)));
       }
       registry::JobUpdate update;
       update.cancel_requested = true;

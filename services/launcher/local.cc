@@ -34,9 +34,12 @@ LocalWorker::~LocalWorker() {
 
 LocalWorker LocalWorker::start(const Supervision& supervision, const std::filesystem::path& supervisor) {
   base::ProcessOptions options;
-  options.argv = {supervisor,   "supervise",      "--directory", supervision.directory,
-                  "--name",     supervision.name, "--log",       supervision.log,
-                  "--grace-ms", std::to_string(supervision.grace.count()), "--"};
+  options.argv = {supervisor,    "supervise",
+                  "--directory", supervision.directory,
+                  "--name",      supervision.name,
+                  "--log",       supervision.log,
+                  "--grace-ms",  std::to_string(supervision.grace.count()),
+                  "--"};
   options.argv.insert(options.argv.end(), supervision.argv.begin(), supervision.argv.end());
   options.stdout_file = supervision.log;
   options.stderr_file = supervision.log;

@@ -22,9 +22,9 @@ namespace masbak::services {
 struct Supervision {
   std::filesystem::path directory;
   std::string name;
-  std::filesystem::path log;           // the worker's standard output and error are appended
+  std::filesystem::path log;               // the worker's standard output and error are appended
   std::chrono::milliseconds grace{30000};  // between SIGTERM and SIGKILL
-  std::vector<std::string> argv;       // of the worker, which runs in `directory`
+  std::vector<std::string> argv;           // of the worker, which runs in `directory`
 };
 
 std::filesystem::path process_file(const std::filesystem::path& directory, const std::string& name);

@@ -39,7 +39,8 @@ int lock_data_folder(const std::filesystem::path& data) {
 }  // namespace
 
 Agent::Agent(const AgentOptions& options)
-    : options_(options), control_(options.control, options.token),
+    : options_(options),
+      control_(options.control, options.token),
       base_models_(options.worker, options.data / "base-models.json"),
       tools_{control_, base_models_, options.worker, options.supervisor, options.grace},
       lock_(lock_data_folder(options.data)) {

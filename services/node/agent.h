@@ -14,13 +14,13 @@
 namespace masbak::services {
 
 struct AgentOptions {
-  std::string control;                // "127.0.0.1:7443"
-  std::filesystem::path data;         // tasks/, base-models.json
-  std::string name;                   // "local" → "nodes/local"
+  std::string control;         // "127.0.0.1:7443"
+  std::filesystem::path data;  // tasks/, base-models.json
+  std::string name;            // "local" → "nodes/local"
   std::string token;
-  std::filesystem::path worker;       // masbak-worker
-  std::filesystem::path supervisor;   // masbak-noded
-  bool keep_workers = false;          // at the end: leave workers running for the next agent
+  std::filesystem::path worker;      // masbak-worker
+  std::filesystem::path supervisor;  // masbak-noded
+  bool keep_workers = false;         // at the end: leave workers running for the next agent
   std::chrono::milliseconds period{500};
   std::chrono::milliseconds grace{30000};
 };

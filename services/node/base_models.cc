@@ -31,8 +31,8 @@ BaseModels::BaseModels(std::filesystem::path worker, std::filesystem::path cache
 
 void BaseModels::require(const std::filesystem::path& folder, const std::string& digest) {
   if (!std::filesystem::is_directory(folder)) {
-    throw base::Error(base::Code::kNotFound,
-                      "expected the base model's folder on this node, found none: copy it there", {folder.string()});
+    throw base::Error(base::Code::kNotFound, "expected the base model's folder on this node, found none: copy it there",
+                      {folder.string()});
   }
   std::string found = digest_of(folder);
   if (found != digest) {

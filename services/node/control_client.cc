@@ -46,8 +46,7 @@ void wait_while(const std::function<bool()>& keep_going, std::chrono::millisecon
 
 }  // namespace
 
-ControlClient::ControlClient(const std::string& address, const std::string& token)
-    : address_(address), token_(token) {
+ControlClient::ControlClient(const std::string& address, const std::string& token) : address_(address), token_(token) {
   auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), channel_arguments());
   stub_ = v1::NodeService::NewStub(channel);
 }
@@ -129,9 +128,8 @@ grpc::Status ControlClient::download_once(const std::string& digest, const std::
   if (!status.ok()) return status;
   std::string found = hash.finish();
   if (found != digest) {
-    throw base::Error(base::Code::kDataLoss,
-                      "expected the bytes of artifact " + digest + ", got bytes of " + found +
-                          ": check the artifact folder of the control plane");
+    throw base::Error(base::Code::kDataLoss, "expected the bytes of artifact " + digest + ", got bytes of " + found +
+                                                 ": check the artifact folder of the control plane");
   }
   writer.commit();
   return status;

@@ -12,12 +12,11 @@ class EvaluateTask : public TaskRunner {
   std::map<std::string, std::filesystem::path> work() override {
     prepare();
     std::map<std::string, std::filesystem::path> outputs;
-    run_worker("evaluate", {"evaluate", "base", "--adapter", "adapter", "--suite", task_.suite_file(), "--out",
-                            "report.json"});
+    run_worker("evaluate",
+               {"evaluate", "base", "--adapter", "adapter", "--suite", task_.suite_file(), "--out", "report.json"});
     outputs["report"] = directory_ / "report.json";
     if (task_.evaluate_base()) {
-      run_worker("evaluate-base",
-                 {"evaluate", "base", "--suite", task_.suite_file(), "--out", "base-report.json"});
+      run_worker("evaluate-base", {"evaluate", "base", "--suite", task_.suite_file(), "--out", "base-report.json"});
       outputs["base-report"] = directory_ / "base-report.json";
     }
     return outputs;

@@ -23,7 +23,7 @@ class EventTail {
 
  private:
   std::filesystem::path file_;
-  int64_t known_seq_ = 0;   // every line before known_offset_ has at most this seq
+  int64_t known_seq_ = 0;  // every line before known_offset_ has at most this seq
   uint64_t known_offset_ = 0;
 };
 

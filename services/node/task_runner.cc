@@ -71,7 +71,9 @@ std::unique_ptr<TaskRunner> TaskRunner::load(const std::filesystem::path& direct
 }
 
 TaskRunner::TaskRunner(v1::Task task, std::filesystem::path directory, const TaskTools& tools)
-    : task_(std::move(task)), directory_(std::move(directory)), tools_(tools),
+    : task_(std::move(task)),
+      directory_(std::move(directory)),
+      tools_(tools),
       events_(directory_ / "job" / "events.jsonl") {
   status_.set_id(task_.id());
   status_.set_state(v1::TaskStatus::STATE_PREPARING);

@@ -14,8 +14,9 @@ namespace masbak::fuzz {
 inline void use_tokenizer(const models::Tokenizer& tokenizer) {
   std::vector<int32_t> few;
   for (int32_t id = 0; id < 64; ++id) few.push_back(id);
-  for (const char* text : {"", " ", "The pump's 3.2 bar\n\n  ok", "صَبُّ الفولاذ ٣٫٢", "größe ﬁ e\u0301 👩‍🏭 換熱器カナ",
-                           "<s>aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa</s>", "\x01\x7f\u200d\U0010FFFF"}) {
+  for (const char* text :
+       {"", " ", "The pump's 3.2 bar\n\n  ok", "صَبُّ الفولاذ ٣٫٢", "größe ﬁ e\u0301 👩‍🏭 換熱器カナ",
+        "<s>aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa</s>", "\x01\x7f\u200d\U0010FFFF"}) {
     std::vector<int32_t> ids;
     expect_clear_errors([&] { ids = tokenizer.encode(text, true); });
     expect_clear_errors([&] { tokenizer.decode(ids, true); });

@@ -23,8 +23,9 @@ namespace {
 class Actions : public testing::Test {
  protected:
   void SetUp() override {
-    client_ = std::make_unique<Client>(
-        [endpoint = QString::fromStdString(server_.endpoint())] { return ConnectionSettings{endpoint, "t", ""}; });
+    client_ = std::make_unique<Client>([endpoint = QString::fromStdString(server_.endpoint())] {
+      return ConnectionSettings{endpoint, "t", ""};
+    });
     window_ = std::make_unique<MainWindow>(*client_, "en", false);
     window_->show();
   }
@@ -142,9 +143,8 @@ TEST_F(Actions, OnlyWhatPassedItsGateCanBePromoted) {
   });
   answer.start(50);
   press("Promote to production");
-  EXPECT_TRUE(wait_for([&] {
-    return of_server<int>([](FakeData& data) { return data.versions.back().aliases_size(); }) == 1;
-  }));
+  EXPECT_TRUE(wait_for(
+      [&] { return of_server<int>([](FakeData& data) { return data.versions.back().aliases_size(); }) == 1; }));
 }
 
 TEST_F(Actions, ARefusalIsSaidInTheServersWords) {
@@ -161,9 +161,8 @@ TEST_F(Actions, ANodeIsDrainedAndResumed) {
   open("deployments");
   press("Take no new work");
   press("Take new work again");
-  EXPECT_TRUE(wait_for([&] {
-    return of_server<bool>([](FakeData& data) { return data.nodes[0].state() == v1::NODE_STATE_READY; });
-  }));
+  EXPECT_TRUE(wait_for(
+      [&] { return of_server<bool>([](FakeData& data) { return data.nodes[0].state() == v1::NODE_STATE_READY; }); }));
 }
 
 TEST_F(Actions, BothSidesAnswerAQuestion) {

@@ -144,10 +144,11 @@ void FakeData::add_jobs() {
           make_job(1, JOB_KIND_TRAIN, JOB_STATE_SUCCEEDED, kMorning - 90000)};
   jobs[0].set_model("models/maintenance");
   jobs[0].set_dataset("datasets/maintenance-ar");
-  job("jobs/2")->set_error("OUT_OF_RANGE: row 41 of train.jsonl has 2,311 tokens, max_length is 1,024; raise max_length"
-                           " or split the row (dataset.train:41)");
-  const std::pair<const char*, int> done[] = {{"jobs/7", 150}, {"jobs/5", 240}, {"jobs/4", 30}, {"jobs/2", 12},
-                                              {"jobs/1", 240}};
+  job("jobs/2")->set_error(
+      "OUT_OF_RANGE: row 41 of train.jsonl has 2,311 tokens, max_length is 1,024; raise max_length"
+      " or split the row (dataset.train:41)");
+  const std::pair<const char*, int> done[] = {
+      {"jobs/7", 150}, {"jobs/5", 240}, {"jobs/4", 30}, {"jobs/2", 12}, {"jobs/1", 240}};
   for (const auto& [name, steps] : done) {
     add_event(*job(name), "started", "");
     for (int i = 0; i < steps; ++i) step(*job(name));
@@ -190,9 +191,8 @@ void FakeData::add_versions() {
       make_result("eval-loss-against-base", false, "loss is 0.874; at most 0.5 is allowed, 0.374 too much");
   *bad.add_results() =
       make_result("held-out-questions", false, "accuracy is 0.62; at least 0.9 is required, 0.28 too little");
-  gates = {{"models/refinery/versions/3", good},
-           {"models/refinery/versions/2", bad},
-           {"models/refinery/versions/1", good}};
+  gates = {
+      {"models/refinery/versions/3", good}, {"models/refinery/versions/2", bad}, {"models/refinery/versions/1", good}};
 }
 
 void FakeData::add_machines() {

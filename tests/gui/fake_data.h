@@ -31,7 +31,7 @@ struct FakeData {
   std::vector<v1::Dataset> datasets;
   std::vector<v1::BaseModel> base_models;
   std::map<std::string, v1::GateReport> gates;
-  std::string refusal;  // if set, every change is refused with it
+  std::string refusal;               // if set, every change is refused with it
   std::map<std::string, int> calls;  // how often each method was called
 
   void clear();

@@ -73,8 +73,8 @@ void Installation::start_control() {
   std::string listen = std::filesystem::exists(folder_ / "control/endpoint") ? endpoint() : "127.0.0.1:0";
   std::filesystem::remove(folder_ / "control/endpoint");
   base::ProcessOptions options;
-  options.argv = {program("masbak-controld"), "--data",   folder_ / "control", "--listen", listen,
-                  "--worker",                 fake_worker()};
+  options.argv = {
+      program("masbak-controld"), "--data", folder_ / "control", "--listen", listen, "--worker", fake_worker()};
   options.stdout_file = options.stderr_file = folder_ / "control.log";
   control_ = base::Process::start(options);
   ASSERT_TRUE(eventually("the control plane serves", [&] {
@@ -99,8 +99,17 @@ void Installation::kill_control() {
 
 void Installation::start_node(const std::map<std::string, std::string>& environment) {
   base::ProcessOptions options;
-  options.argv = {program("masbak-noded"), "--control",    endpoint(), "--data",       folder_ / "node",
-                  "--token-file",          folder_ / "control/token", "--worker", fake_worker(), "--grace-ms", "3000"};
+  options.argv = {program("masbak-noded"),
+                  "--control",
+                  endpoint(),
+                  "--data",
+                  folder_ / "node",
+                  "--token-file",
+                  folder_ / "control/token",
+                  "--worker",
+                  fake_worker(),
+                  "--grace-ms",
+                  "3000"};
   options.env = environment;
   options.stdout_file = options.stderr_file = folder_ / "node.log";
   node_ = base::Process::start(options);
@@ -194,8 +203,10 @@ v1::Job Installation::evaluate(const std::string& version) {
 v1::GateReport Installation::run_gate(const std::string& version, double minimum) {
   v1::RunGateRequest request;
   request.set_version(version);
-  request.set_rules_yaml("rules:\n  - name: held-out\n    suite: questions\n    metric: accuracy\n"
-                         "    direction: higher\n    minimum: " + std::to_string(minimum) + "\n");
+  request.set_rules_yaml(
+      "rules:\n  - name: held-out\n    suite: questions\n    metric: accuracy\n"
+      "    direction: higher\n    minimum: " +
+      std::to_string(minimum) + "\n");
   return call(&v1::EvaluationService::Stub::RunGate, request);
 }
 

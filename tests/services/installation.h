@@ -43,8 +43,7 @@ class Installation {
 
   // A request's answer; a failure comes out as base::Error.
   template <typename Stub, typename Request, typename Response>
-  Response call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                const Request& request) {
+  Response call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request) {
     grpc::ClientContext context;
     authorize(context);
     Response response;

@@ -91,9 +91,7 @@ TEST(SchedulerTest, PlacesQueuedJobs) {
   check({
       {"no node", {.jobs = {job("j1", JobState::kQueued)}}, ""},
       {"a ready node", {.nodes = {node("n")}, .jobs = {job("j1", JobState::kQueued)}}, "start j1 n"},
-      {"a draining node",
-       {.nodes = {node("n", NodeState::kDraining)}, .jobs = {job("j1", JobState::kQueued)}},
-       ""},
+      {"a draining node", {.nodes = {node("n", NodeState::kDraining)}, .jobs = {job("j1", JobState::kQueued)}}, ""},
       {"a lost node", {.nodes = {node("n", NodeState::kLost)}, .jobs = {job("j1", JobState::kQueued)}}, ""},
       {"one job a node, oldest first",
        {.nodes = {node("n")}, .jobs = {job("j1", JobState::kQueued), job("j2", JobState::kQueued)}},
@@ -109,9 +107,8 @@ TEST(SchedulerTest, PlacesQueuedJobs) {
 
 TEST(SchedulerTest, FollowsRunningJobs) {
   auto running = [](bool cancel, const v1::TaskStatus& said) {
-    return Snapshot{.nodes = {node("n")},
-                    .jobs = {job("j1", JobState::kRunning, "n", cancel)},
-                    .tasks = {{"n", {{"j1", said}}}}};
+    return Snapshot{
+        .nodes = {node("n")}, .jobs = {job("j1", JobState::kRunning, "n", cancel)}, .tasks = {{"n", {{"j1", said}}}}};
   };
   check({
       {"not taken up yet", {.nodes = {node("n")}, .jobs = {job("j1", JobState::kRunning, "n")}}, ""},
@@ -160,8 +157,7 @@ TEST(SchedulerTest, PlacesAndFollowsRevisions) {
       {"failed", one(revision(1, RevisionState::kStarting, "n"), status(S::STATE_FAILED, "why")),
        "observe 1 FAILED: why"},
       {"stays failed", one(revision(1, RevisionState::kFailed, "n"), status(S::STATE_FAILED)), ""},
-      {"crashed and starts again",
-       one(revision(1, RevisionState::kReady, "n"), status(S::STATE_PREPARING, "killed")),
+      {"crashed and starts again", one(revision(1, RevisionState::kReady, "n"), status(S::STATE_PREPARING, "killed")),
        "observe 1 STARTING: killed"},
       {"is to stop", one(revision(1, RevisionState::kReady, "n", false), status(S::STATE_RUNNING)),
        "observe 1 STOPPING"},

@@ -283,10 +283,9 @@ TEST(ForbiddenWords, FindsEachInAnyTextFile) {
 
 TEST(ForbiddenWords, LeavesLookAlikesAlone) {
   const std::string work = std::string("/wo") + "rk/", todo = std::string("TO") + "DO";
-  EXPECT_THAT(
-      check_forbidden_words({{"a.md", "job" + work + " ." + work + " ${DATA}" + work + " " + todo +
-                                          "S\nshared_experts ../share\n"}}),
-      IsEmpty());
+  EXPECT_THAT(check_forbidden_words({{"a.md", "job" + work + " ." + work + " ${DATA}" + work + " " + todo +
+                                                  "S\nshared_experts ../share\n"}}),
+              IsEmpty());
 }
 
 TEST(Readmes, AreMissed) {

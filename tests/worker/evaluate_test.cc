@@ -15,8 +15,8 @@
 namespace masbak::worker {
 namespace {
 
-using ::testing::HasSubstr;
 using base::Json;
+using ::testing::HasSubstr;
 
 constexpr int64_t kVocabulary = 272;
 
@@ -34,7 +34,7 @@ class Evaluate : public ::testing::Test {
   std::string model() { return (folder / "model").string(); }
   void write(const std::string& name, const std::string& text) { base::write_file_durably(folder / name, text); }
   base::Output evaluate(const std::string& suite, std::vector<std::string> options = {}) {
-    std::vector<std::string> arguments{"evaluate", model(), "--suite", (folder / suite).string(),
+    std::vector<std::string> arguments{"evaluate", model(),       "--suite", (folder / suite).string(),
                                        "--out",    report_file(), "--dtype", "float32"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     return run_worker(arguments);
@@ -76,8 +76,9 @@ class Evaluate : public ::testing::Test {
 };
 
 TEST_F(Evaluate, AsksAsGenerateAnswersAndCountsTheRightOnes) {
-  write("questions.jsonl", "{\"id\": \"a\", \"question\": \"A?\", \"key\": \"no such thing at all\"}\n"
-                           "{\"id\": \"b\", \"question\": \"Pump?\", \"key\": \"nor this\"}\n");
+  write("questions.jsonl",
+        "{\"id\": \"a\", \"question\": \"A?\", \"key\": \"no such thing at all\"}\n"
+        "{\"id\": \"b\", \"question\": \"Pump?\", \"key\": \"nor this\"}\n");
   const base::Output output = evaluate("ask.yaml");
   ASSERT_EQ(output.exit.status, 0) << output.err;
   EXPECT_THAT(output.err, HasSubstr("ask: 2 of 2 questions"));
@@ -102,11 +103,13 @@ TEST_F(Evaluate, TheLossIsThatOfTheLogits) {
 }
 
 TEST_F(Evaluate, AnAdapterChangesTheLossAndIsNamedByDigest) {
-  write("rows.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"A?\"}, "
-                      "{\"role\": \"assistant\", \"content\": \"b\"}]}\n");
-  write("run.yaml", "model: model\ndataset: {train: rows.jsonl}\n"
-                    "adapter: {r: 4, target_modules: [attention, experts]}\n"
-                    "training: {learning_rate: 0.01, max_length: 64, max_steps: 5, dtype: float32}\n");
+  write("rows.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"A?\"}, "
+        "{\"role\": \"assistant\", \"content\": \"b\"}]}\n");
+  write("run.yaml",
+        "model: model\ndataset: {train: rows.jsonl}\n"
+        "adapter: {r: 4, target_modules: [attention, experts]}\n"
+        "training: {learning_rate: 0.01, max_length: 64, max_steps: 5, dtype: float32}\n");
   ASSERT_EQ(evaluate("loss.yaml").exit.status, 0);
   const Json before = base::read_json(report_file());
   const base::Output trained =

@@ -92,8 +92,8 @@ TEST_F(FullDisk, TrainingEndsAndGoesOnOnceThereIsRoom) {
     EXPECT_TRUE(std::filesystem::is_empty(folder / "disk" / "job" / "checkpoints"));
     EXPECT_EQ(base::read_json(folder / "disk" / "job" / "result.json")["state"], "failed");
     std::filesystem::remove(folder / "disk" / "filler");
-    const base::Output resumed = run_worker(
-        {"train", (folder / "run.yaml").string(), "--out", (folder / "disk" / "job").string(), "--resume"});
+    const base::Output resumed =
+        run_worker({"train", (folder / "run.yaml").string(), "--out", (folder / "disk" / "job").string(), "--resume"});
     ASSERT_EQ(resumed.exit.status, 0) << resumed.err;
     EXPECT_EQ(base::read_file(folder / "disk" / "job" / "adapter" / "adapter_model.safetensors"),
               base::read_file(folder / "undisturbed" / "adapter" / "adapter_model.safetensors"));

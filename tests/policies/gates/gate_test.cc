@@ -44,13 +44,20 @@ struct Case {
 
 TEST(Gate, Limits) {
   const Case cases[] = {
-      {"max_regression: 0", "lower", 1.0, 1.0, true},       {"max_regression: 0", "lower", 1.1, 1.0, false},
-      {"max_regression: 0.2", "lower", 1.1, 1.0, true},     {"max_regression: -0.2", "lower", 0.9, 1.0, false},
-      {"max_regression: -0.2", "lower", 0.7, 1.0, true},    {"max_regression: 0", "higher", 0.9, 1.0, false},
-      {"max_regression: 0.2", "higher", 0.9, 1.0, true},    {"minimum: 0.9", "higher", 0.9, 0.0, true},
-      {"minimum: 0.9", "higher", 0.89, 0.0, false},         {"maximum: 0.5", "lower", 0.5, 0.0, true},
-      {"maximum: 0.5", "lower", 0.51, 0.0, false},          {"minimum: 1, maximum: 2", "higher", 1.5, 0.0, true},
-      {"minimum: 1, maximum: 2", "higher", 2.5, 0.0, false}, {"maximum: 9", "lower", std::nan(""), 0.0, false},
+      {"max_regression: 0", "lower", 1.0, 1.0, true},
+      {"max_regression: 0", "lower", 1.1, 1.0, false},
+      {"max_regression: 0.2", "lower", 1.1, 1.0, true},
+      {"max_regression: -0.2", "lower", 0.9, 1.0, false},
+      {"max_regression: -0.2", "lower", 0.7, 1.0, true},
+      {"max_regression: 0", "higher", 0.9, 1.0, false},
+      {"max_regression: 0.2", "higher", 0.9, 1.0, true},
+      {"minimum: 0.9", "higher", 0.9, 0.0, true},
+      {"minimum: 0.9", "higher", 0.89, 0.0, false},
+      {"maximum: 0.5", "lower", 0.5, 0.0, true},
+      {"maximum: 0.5", "lower", 0.51, 0.0, false},
+      {"minimum: 1, maximum: 2", "higher", 1.5, 0.0, true},
+      {"minimum: 1, maximum: 2", "higher", 2.5, 0.0, false},
+      {"maximum: 9", "lower", std::nan(""), 0.0, false},
       {"max_regression: 0", "lower", 1.0, std::nan(""), false},
   };
   for (const Case& c : cases) {

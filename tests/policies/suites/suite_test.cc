@@ -34,8 +34,9 @@ class SuiteFile : public ::testing::Test {
 
 TEST_F(SuiteFile, ReadsQuestionsAndDigestsBothFiles) {
   write("s.yaml", suite_);
-  write("q.jsonl", "{\"question\": \"A?\", \"key\": \"1\"}\n"
-                   "{\"id\": \"b\", \"question\": \"B?\", \"key\": [\"2\", \"x\"]}\n");
+  write("q.jsonl",
+        "{\"question\": \"A?\", \"key\": \"1\"}\n"
+        "{\"id\": \"b\", \"question\": \"B?\", \"key\": [\"2\", \"x\"]}\n");
   const Suite suite = read();
   ASSERT_EQ(suite.questions.size(), 2u);
   EXPECT_EQ(suite.questions[0].id, "line-1");
@@ -60,8 +61,9 @@ TEST_F(SuiteFile, RefusesWithFileLineAndField) {
   EXPECT_EQ(error.where().field, "key");
   error = refused(suite_, good + "\n{\"question\": \" \", \"key\": \"1\"}\n");
   EXPECT_EQ(error.where().line, 3);
-  error = refused(suite_, "{\"id\": \"a\", \"question\": \"A?\", \"key\": \"1\"}\n"
-                          "{\"id\": \"a\", \"question\": \"B?\", \"key\": \"1\"}\n");
+  error = refused(suite_,
+                  "{\"id\": \"a\", \"question\": \"A?\", \"key\": \"1\"}\n"
+                  "{\"id\": \"a\", \"question\": \"B?\", \"key\": \"1\"}\n");
   EXPECT_EQ(error.where().field, "id");
   error = refused(suite_, "\n");
   EXPECT_NE(std::string(error.what()).find("expected questions"), std::string::npos);
@@ -92,8 +94,8 @@ TEST_F(SuiteFile, AveragesTheLossOverTokens) {
 }
 
 TEST(SuiteReport, RefusesAReportWithoutDigests) {
-  Json json{{"suite", "q"}, {"kind", "contains"}, {"suite_digest", "sha256:1"}, {"model_digest", ""},
-            {"metrics", Json::object()}, {"items", Json::array()}};
+  Json json{{"suite", "q"},       {"kind", "contains"},        {"suite_digest", "sha256:1"},
+            {"model_digest", ""}, {"metrics", Json::object()}, {"items", Json::array()}};
   const base::Error error = base::thrown([&] { SuiteReport::from_json(json, "r.json"); });
   EXPECT_EQ(error.where().file, "r.json");
   EXPECT_EQ(error.where().field, "suite_digest");

@@ -36,39 +36,37 @@ inline models::Tokenizer toy_tokenizer() {
   vocabulary["Ab"] = id++;
   vocabulary["hi"] = id++;
   const auto special = [](int id, const char* content) {
-    return Json{{"id", id},          {"content", content}, {"single_word", false}, {"lstrip", false},
+    return Json{{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
                 {"rstrip", false}, {"normalized", false}, {"special", true}};
   };
   const Json byte_level{
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  const Json tokenizer{
-      {"version", "1.0"},
-      {"truncation", nullptr},
-      {"padding", nullptr},
-      {"added_tokens", {special(258, "<bos>"), special(259, "<end>")}},
-      {"normalizer", nullptr},
-      {"pre_tokenizer", byte_level},
-      {"post_processor", nullptr},
-      {"decoder", byte_level},
-      {"model",
-       {{"type", "BPE"},
-        {"dropout", nullptr},
-        {"unk_token", nullptr},
-        {"continuing_subword_prefix", nullptr},
-        {"end_of_word_suffix", nullptr},
-        {"fuse_unk", false},
-        {"byte_fallback", false},
-        {"ignore_merges", false},
-        {"vocab", std::move(vocabulary)},
-        {"merges", Json::array({Json::array({"A", "b"}), Json::array({"h", "i"})})}}}};
+  const Json tokenizer{{"version", "1.0"},
+                       {"truncation", nullptr},
+                       {"padding", nullptr},
+                       {"added_tokens", {special(258, "<bos>"), special(259, "<end>")}},
+                       {"normalizer", nullptr},
+                       {"pre_tokenizer", byte_level},
+                       {"post_processor", nullptr},
+                       {"decoder", byte_level},
+                       {"model",
+                        {{"type", "BPE"},
+                         {"dropout", nullptr},
+                         {"unk_token", nullptr},
+                         {"continuing_subword_prefix", nullptr},
+                         {"end_of_word_suffix", nullptr},
+                         {"fuse_unk", false},
+                         {"byte_fallback", false},
+                         {"ignore_merges", false},
+                         {"vocab", std::move(vocabulary)},
+                         {"merges", Json::array({Json::array({"A", "b"}), Json::array({"h", "i"})})}}}};
   base::TemporaryFolder folder;
   base::write_file_durably(folder / "tokenizer.json", tokenizer.dump());
-  base::write_file_durably(folder / "tokenizer_config.json",
-                           Json{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                {"bos_token", "<bos>"},
-                                {"eos_token", "<end>"},
-                                {"clean_up_tokenization_spaces", false}}
-                               .dump());
+  base::write_file_durably(folder / "tokenizer_config.json", Json{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                                                  {"bos_token", "<bos>"},
+                                                                  {"eos_token", "<end>"},
+                                                                  {"clean_up_tokenization_spaces", false}}
+                                                                 .dump());
   return models::Tokenizer::load(folder.path());
 }
 
