@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "models/layers/differentiable.h"
 #include "models/layers/grouped_linear.h"
+#include "models/layers/projection_steps.h"
 
 namespace masbak::adapters {
 namespace {
@@ -49,12 +51,38 @@ class NormCache {
   std::pair<int64_t, int64_t> version_;
 };
 
+// A and B in the type of the products, cast anew when they have changed: once a step instead of once a call.
+class FactorCasts {
+ public:
+  struct Pair {
+    at::Tensor a, b;
+  };
+  Pair get(const LoraFactors& factors, at::ScalarType type) {
+    const std::pair<int64_t, int64_t> version{factors.a._version(), factors.b._version()};
+    const std::lock_guard lock(mutex_);
+    if (!pair_.a.defined() || pair_.a.scalar_type() != type || version != version_) {
+      const at::NoGradGuard no_grad;
+      pair_ = {factors.a.detach().to(type), factors.b.detach().to(type)};
+      version_ = version;
+    }
+    return pair_;
+  }
+
+ private:
+  std::mutex mutex_;
+  Pair pair_;
+  std::pair<int64_t, int64_t> version_;
+};
+
 class LoraProjection final : public models::Projection {
  public:
   LoraProjection(std::shared_ptr<models::Projection> base, LoraFactors factors, std::shared_ptr<LoraDropout> dropout)
       : base_(std::move(base)), factors_(std::move(factors)), dropout_(std::move(dropout)) {}
 
   at::Tensor forward(const at::Tensor& x_TI) const override {
+    const bool drops = dropout_ && dropout_->training && dropout_->probability > 0;
+    const bool plain = !factors_.magnitude_O.defined() && !factors_.bias_O.defined() && !factors_.start_a.defined();
+    if (plain && !drops) return joined(x_TI);
     const at::Tensor dropped_TI = drop(x_TI, dropout_.get());
     const at::Tensor h_TR = at::mm(dropped_TI, factors_.a.to(x_TI.scalar_type()).t());
     if (factors_.magnitude_O.defined()) return with_magnitude(x_TI, dropped_TI, h_TR);
@@ -82,6 +110,28 @@ class LoraProjection final : public models::Projection {
     return y_TO.add_(at::mm(h_TR, b.t()), scale);
   }
 
+  // The base's product and the low-rank one as one node. It keeps x, which the node before has made, and T x R numbers.
+  at::Tensor joined(const at::Tensor& x_TI) const {
+    const FactorCasts::Pair pair = casts_.get(factors_, x_TI.scalar_type());
+    at::Tensor y_TO, h_TR;
+    {
+      const at::NoGradGuard no_grad;
+      h_TR = at::mm(x_TI, pair.a.t());
+      y_TO = add_product(base_->forward(x_TI), h_TR, pair.b, factors_.scale);
+    }
+    const auto back = [base = base_, x = x_TI.detach(), h_TR, pair, scale = factors_.scale](
+                          const at::Tensor& dy_TO, const std::vector<bool>& wanted) {
+      // The scale goes to the narrow side: T x R numbers instead of T x O.
+      const at::Tensor dy = dy_TO.to(x.scalar_type()), dh_TR = at::mm(dy, pair.b).mul_(scale);
+      std::vector<at::Tensor> gradients(3);
+      if (wanted[0]) gradients[0] = models::multiply_back(*base, dy_TO).to(x.scalar_type()).addmm_(dh_TR, pair.a);
+      if (wanted[1]) gradients[1] = at::mm(dh_TR.t(), x);
+      if (wanted[2]) gradients[2] = at::mm(dy.t(), h_TR.mul(scale));
+      return gradients;
+    };
+    return models::differentiable(y_TO, {x_TI, factors_.a, factors_.b}, back);
+  }
+
   at::Tensor ratio() const {
     return factors_.magnitude_O / norms_.get(factors_, [&] { return row_norms(base_->weight(), factors_); });
   }
@@ -102,6 +152,7 @@ class LoraProjection final : public models::Projection {
   LoraFactors factors_;
   std::shared_ptr<LoraDropout> dropout_;
   mutable NormCache norms_;
+  mutable FactorCasts casts_;
 };
 
 // A whole weight of its own, kept in float32 while it trains.
@@ -147,20 +198,50 @@ class LoraEmbedding final : public models::TokenEmbedding {
   mutable NormCache norms_;
 };
 
-class LoraExpertProjection final : public models::ExpertProjection {
+class LoraExpertProjection final : public models::ExpertSteps {
  public:
-  LoraExpertProjection(std::shared_ptr<models::ExpertProjection> base, LoraFactors factors)
-      : base_(std::move(base)), factors_(std::move(factors)) {}
+  LoraExpertProjection(const std::shared_ptr<models::ExpertProjection>& base, LoraFactors factors)
+      : base_(models::steps_of(base)), factors_(std::move(factors)) {}
 
-  at::Tensor forward(const at::Tensor& x_TI, const std::vector<int64_t>& offsets) const override {
-    const at::Tensor a_ERI = factors_.a.to(x_TI.scalar_type()), b_EOR = factors_.b.to(x_TI.scalar_type());
-    // The scale goes to the narrow side: T x R numbers instead of T x O.
-    const at::Tensor h_TR = models::grouped_linear(x_TI, a_ERI, offsets) * factors_.scale;
-    at::Tensor y_TO = base_->forward(x_TI, offsets).add_(models::grouped_linear(h_TR, b_EOR, offsets));
-    if (!factors_.start_a.defined()) return y_TO;
-    const auto type = x_TI.scalar_type();
-    const at::Tensor start_TR = models::grouped_linear(x_TI, factors_.start_a.to(type), offsets) * factors_.scale;
-    return y_TO.sub_(models::grouped_linear(start_TR, factors_.start_b.to(type), offsets));
+  // kept: x A^T, and from multiply_back on dy B.
+  at::Tensor multiply(const at::Tensor& x_TI, const std::vector<int64_t>& offsets, Kept* kept) const override {
+    const FactorCasts::Pair pair = casts_.get(factors_, x_TI.scalar_type());
+    at::Tensor y_TO = base_->multiply(x_TI, offsets, nullptr);
+    const at::Tensor h_TR = models::grouped_product(x_TI, pair.a, offsets);
+    models::add_grouped_product(y_TO, h_TR, pair.b, factors_.scale, offsets);
+    if (factors_.start_a.defined()) {
+      const FactorCasts::Pair start = start_factors(x_TI.scalar_type());
+      const at::Tensor start_TR = models::grouped_product(x_TI, start.a, offsets);
+      models::add_grouped_product(y_TO, start_TR, start.b, -factors_.scale, offsets);
+    }
+    if (kept) kept->push_back(h_TR);
+    return y_TO;
+  }
+  at::Tensor multiply_back(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets, Kept* kept,
+                           bool wanted) const override {
+    const FactorCasts::Pair pair = casts_.get(factors_, dy_TO.scalar_type());
+    const at::Tensor dh_TR = models::grouped_product(dy_TO, pair.b.transpose(1, 2), offsets);
+    if (kept) kept->push_back(dh_TR);
+    if (!wanted) return {};
+    at::Tensor dx_TI = base_->multiply_back(dy_TO, offsets, nullptr, true);
+    models::add_grouped_product(dx_TI, dh_TR, pair.a.transpose(1, 2), factors_.scale, offsets);
+    if (factors_.start_a.defined()) {
+      const FactorCasts::Pair start = start_factors(dy_TO.scalar_type());
+      const at::Tensor start_TR = models::grouped_product(dy_TO, start.b.transpose(1, 2), offsets);
+      models::add_grouped_product(dx_TI, start_TR, start.a.transpose(1, 2), -factors_.scale, offsets);
+    }
+    return dx_TI;
+  }
+  std::vector<at::Tensor> trained() const override { return {factors_.a, factors_.b}; }
+  std::vector<at::Tensor> gradients(const at::Tensor& x_TI, const at::Tensor& dy_TO, const at::Tensor& weights_T,
+                                    const std::vector<int64_t>& offsets, const Kept& kept) const override {
+    // Scale and weights go to the narrow side: T x R numbers instead of T x O.
+    const auto weighted = [&](const at::Tensor& h_TR) {
+      const at::Tensor wide_TR = weights_T.defined() ? h_TR * weights_T.unsqueeze(1) : h_TR;
+      return (wide_TR * factors_.scale).to(h_TR.scalar_type());
+    };
+    return {models::grouped_outer(weighted(kept[1]), x_TI, offsets).to(factors_.a.scalar_type()),
+            models::grouped_outer(dy_TO, weighted(kept[0]), offsets).to(factors_.b.scalar_type())};
   }
   at::Tensor weight() const override { return merged_weight(base_->weight(), factors_); }
   int64_t experts() const override { return base_->experts(); }
@@ -168,8 +249,13 @@ class LoraExpertProjection final : public models::ExpertProjection {
   int64_t out_features() const override { return base_->out_features(); }
 
  private:
-  std::shared_ptr<models::ExpertProjection> base_;
+  FactorCasts::Pair start_factors(at::ScalarType type) const {
+    return {factors_.start_a.to(type), factors_.start_b.to(type)};
+  }
+
+  std::shared_ptr<const models::ExpertSteps> base_;
   LoraFactors factors_;
+  mutable FactorCasts casts_;
 };
 
 }  // namespace
@@ -191,7 +277,7 @@ std::shared_ptr<models::ExpertProjection> wrap_experts(std::shared_ptr<models::E
       a.size(2) != base->in_features() || b.size(1) != base->out_features() || a.size(1) != b.size(2)) {
     throw base::Error(base::Code::kInternal, "LoRA on experts needs A [experts, rank, in] and B [experts, out, rank]");
   }
-  return std::make_shared<LoraExpertProjection>(std::move(base), std::move(factors));
+  return std::make_shared<LoraExpertProjection>(base, std::move(factors));
 }
 
 std::shared_ptr<models::TokenEmbedding> wrap_embedding(std::shared_ptr<models::TokenEmbedding> base,

@@ -4,10 +4,12 @@ Each side is a process of its own, one after the other, in one run. Speed is the
 two; memory is the peak resident set of the whole process. Absolute figures depend on the machine: the ratios are the
 result.
 
-usage: train_vs_peft.py [--steps 6] [--sweep] [--write docs/performance.md] [--plot docs/images/training.png]
+usage: train_vs_peft.py [--steps 6] [--sweep [length] [experts] [layers]] [--write docs/performance.md]
+                        [--plot docs/images/training.png]
   --sweep   also how both sides grow with the length of a row, the number of experts and of layers
 """
 import argparse
+import ctypes
 import json
 import os
 import pathlib
@@ -39,16 +41,48 @@ training:
   save_steps: 1000000
   dtype: bfloat16
 """
-SWEEPS = {"length": [256, 1024, 2048, 4096, 8192], "experts": [8, 32, 128], "layers": [4, 8, 16]}
+# One size at a time; the others stay. Few layers where rows are long: PEFT keeps a square of scores a layer and head.
+SWEEPS = {"length": ([256, 1024, 2048, 4096, 8192], {"layers": 2}),
+          "experts": ([8, 32, 128], {"layers": 4, "length": 1024}),
+          "layers": ([2, 4, 8], {"length": 1024})}
 
 
 def energy_joules():
-    """What the processor has used so far, or None where the machine does not tell (no RAPL)."""
+    """What the processor (RAPL) and the GPUs (NVML) have used so far, or None where the machine tells of neither."""
+    found = [read() for read in (processor_joules, gpu_joules)]
+    return sum(part for part in found if part is not None) if any(part is not None for part in found) else None
+
+
+def processor_joules():
     zones = [zone / "energy_uj" for zone in pathlib.Path("/sys/class/powercap").glob("intel-rapl:?")]
     try:
         return sum(int(zone.read_text()) for zone in zones) / 1e6 if zones else None
     except OSError:
         return None
+
+
+def gpu_joules():
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None
+    count, total = ctypes.c_uint(0), 0
+    if nvml.nvmlInit_v2() != 0 or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
+        return None
+    for index in range(count.value):
+        device, used = ctypes.c_void_p(), ctypes.c_ulonglong(0)
+        if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) != 0:
+            return None
+        if nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(used)) != 0:
+            return None
+        total += used.value / 1e3
+    return total
+
+
+def stay_within_memory():
+    """An allocation beyond what the machine has left fails instead of having the system end some process."""
+    left = int(re.search(r"MemAvailable:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) << 10
+    resource.setrlimit(resource.RLIMIT_DATA, (left, left))
 
 
 def gemm_rate():
@@ -94,6 +128,7 @@ def measure_masbak(case, folder, adapter):
 
 def peft_side(model, tokens, adapter, rows, steps):
     """Runs in a process of its own and prints its figures."""
+    stay_within_memory()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -170,12 +205,12 @@ def main_table(result):
 """
 
 
-def sweep():
+def sweep(sizes):
     """How both sides grow, one size at a time away from the 133 M model."""
     points = {}
-    for what, values in SWEEPS.items():
+    for what, (values, others) in ((what, SWEEPS[what]) for what in sizes):
         for value in values:
-            size = {"length": 1024, "rows": 1, "steps": 4, what: value}
+            size = {"rows": 1, "steps": 4, **others, what: value}
             with tempfile.TemporaryDirectory() as folder:
                 points.setdefault(what, []).append((value, compare(training_case.mla_case(folder, **size))))
             print(sweep_row(what, value, points[what][-1][1]), flush=True)
@@ -196,7 +231,8 @@ def sweep_table(points):
     rows = [sweep_row(what, value, result) for what, pairs in points.items() for value, result in pairs]
     return """## Growth
 
-One row of 1,024 tokens a step of the same model, one size changed at a time.
+One row a step of the same random model, one size changed at a time: 1,024 tokens, 32 experts, 4 layers where the
+number of experts changes, 2 where the length does (PEFT keeps a square of scores for each layer and head).
 
 | | tokens/s | PEFT's | ratio | GB | PEFT's | ratio |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -222,6 +258,7 @@ def plot(points, file):
             axes[row][column].grid(alpha=0.3)
     axes[0][0].legend()
     figure.tight_layout()
+    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
 
 
@@ -242,7 +279,7 @@ other in one run, each a process of its own, from the same adapter and on the sa
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--sweep", nargs="*", choices=list(SWEEPS))
     parser.add_argument("--write")
     parser.add_argument("--plot")
     parser.add_argument("--peft", nargs=5, metavar=("MODEL", "TOKENS", "ADAPTER", "ROWS", "STEPS"))
@@ -256,11 +293,11 @@ def main():
         if any(result["peft"] is None for result in results):
             raise SystemExit("PEFT's side failed; see its message above")
         print("\n".join(main_table(result) for result in results), flush=True)
-    points = sweep() if arguments.sweep else {}
+    points = sweep(arguments.sweep or list(SWEEPS)) if arguments.sweep is not None else {}
+    root = pathlib.Path(os.environ["MASBAK_SOURCE"])
     if points and arguments.plot:
-        plot(points, arguments.plot)
+        plot(points, root / arguments.plot)
     if arguments.write:
-        root = pathlib.Path(os.environ["MASBAK_SOURCE"])
         (root / arguments.write).write_text(report(results, points, arguments.plot if points else None))
 
 

@@ -5,12 +5,11 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/rsqrt.h>
+#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "models/kernels/cpu/rows.h"
@@ -180,78 +179,6 @@ struct Rotate : torch::autograd::Function<Rotate> {
   }
 };
 
-// out[t] = sum over k of weights[t, k] (or 1) * x[rows[t, k]].
-at::Tensor sum_rows(const at::Tensor& x_ND, const at::Tensor& weights_TK, const at::Tensor& rows_TK) {
-  at::Tensor out = at::empty({rows_TK.size(0), x_ND.size(1)}, x_ND.options());
-  const int64_t count = rows_TK.size(1), size = x_ND.size(1);
-  const int32_t* rows = rows_TK.const_data_ptr<int32_t>();
-  MASBAK_DISPATCH(x_ND, [&] {
-    using A = typename kernels::Accumulate<scalar_t>::type;
-    const auto* from = x_ND.const_data_ptr<scalar_t>();
-    const A* weights = weights_TK.defined() ? weights_TK.const_data_ptr<A>() : nullptr;
-    auto* to = out.mutable_data_ptr<scalar_t>();
-    for_rows(rows_TK.size(0), size * count, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        row_kernels<scalar_t>().weighted_sum(count, size, from, rows + t * count,
-                                             weights ? weights + t * count : nullptr, to + t * size);
-      }
-    });
-  });
-  return out;
-}
-
-struct DispatchRows : torch::autograd::Function<DispatchRows> {
-  static Variable forward(AutogradContext* context, const Variable& x_TD, const at::Tensor& token_of_row,
-                          const at::Tensor& row_of_pair) {
-    context->save_for_backward({row_of_pair});
-    return x_TD.index_select(0, token_of_row);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    return {sum_rows(gradients[0].contiguous(), {}, context->get_saved_variables()[0]), at::Tensor(), at::Tensor()};
-  }
-};
-
-struct CombineRows : torch::autograd::Function<CombineRows> {
-  static Variable forward(AutogradContext* context, const Variable& y_ND, const Variable& weights_TK,
-                          const at::Tensor& row_of_pair) {
-    context->saved_data["weights_wanted"] = weights_TK.requires_grad();
-    context->saved_data["rows"] = y_ND.size(0);
-    context->save_for_backward({weights_TK.requires_grad() ? y_ND : at::Tensor(), weights_TK, row_of_pair});
-    return sum_rows(y_ND.contiguous(), weights_TK.contiguous(), row_of_pair);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const bool weights_wanted = context->saved_data["weights_wanted"].toBool();
-    const at::Tensor dout_TD = gradients[0].contiguous();
-    const at::Tensor weights_TK = saved[1].contiguous(), row_of_pair = saved[2];
-    const at::Tensor y_ND = weights_wanted ? saved[0].contiguous() : at::Tensor();
-    const int64_t tokens = row_of_pair.size(0), count = row_of_pair.size(1), size = dout_TD.size(1);
-    const int64_t all_rows = context->saved_data["rows"].toInt();
-    at::Tensor dy_ND = all_rows == tokens * count ? at::empty({all_rows, size}, dout_TD.options())
-                                                  : at::zeros({all_rows, size}, dout_TD.options());
-    at::Tensor dweights = weights_wanted ? at::empty_like(weights_TK) : at::Tensor();
-    const int32_t* rows = row_of_pair.const_data_ptr<int32_t>();
-    MASBAK_DISPATCH(dout_TD, [&] {
-      using A = typename kernels::Accumulate<scalar_t>::type;
-      const auto* dout = dout_TD.const_data_ptr<scalar_t>();
-      const auto* y = weights_wanted ? y_ND.const_data_ptr<scalar_t>() : dout;
-      const A* weights = weights_TK.const_data_ptr<A>();
-      auto* dy = dy_ND.mutable_data_ptr<scalar_t>();
-      A* dw = weights_wanted ? dweights.mutable_data_ptr<A>() : nullptr;
-      for_rows(tokens, size * count, [&](int64_t begin, int64_t end) {
-        for (int64_t pair = begin * count; pair < end * count; ++pair) {
-          const int64_t token = pair / count, row = rows[pair];
-          const scalar_t* against = weights_wanted ? y + row * size : dout + token * size;
-          const A dot =
-              row_kernels<scalar_t>().scale_and_dot(size, dout + token * size, weights[pair], against, dy + row * size);
-          if (dw) dw[pair] = dot;
-        }
-      });
-    });
-    return {dy_ND, dweights, at::Tensor()};
-  }
-};
-
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon) {
@@ -282,15 +209,59 @@ at::Tensor rotate(const at::Tensor& x_THD, const at::Tensor& cos_TF, const at::T
   return plain == 0 ? turned : at::cat({x_THD.narrow(2, 0, plain), turned}, 2);
 }
 
-at::Tensor dispatch_rows(const at::Tensor& x_TD, const at::Tensor& token_of_row_N, const at::Tensor& row_of_pair_TK) {
-  if (has_kernel(x_TD)) return DispatchRows::apply(x_TD, token_of_row_N, row_of_pair_TK);
-  return x_TD.index_select(0, token_of_row_N);
+SiluGradients silu_times_halves_backward(const at::Tensor& dy_ND, const at::Tensor& gate_up,
+                                         const at::Tensor& weights_N) {
+  const int64_t rows = dy_ND.size(0), size = dy_ND.size(1);
+  if (!has_kernel(dy_ND)) {
+    const at::Tensor gate = gate_up.narrow(1, 0, size).to(at::kFloat), up = gate_up.narrow(1, size, size);
+    const at::Tensor share = at::sigmoid(gate), y = gate * share * up, d = dy_ND * weights_N.unsqueeze(1);
+    const at::Tensor dgate = d * up * share * (1 + gate * (1 - share));
+    return {y.to(dy_ND.scalar_type()), at::cat({dgate, d * gate * share}, 1).to(dy_ND.scalar_type()),
+            (dy_ND * y).sum(1)};
+  }
+  SiluGradients result = {at::empty({rows, size}, dy_ND.options()), at::empty({rows, 2 * size}, dy_ND.options()),
+                          at::empty({rows}, weights_N.options())};
+  MASBAK_DISPATCH(dy_ND, [&] {
+    using A = typename kernels::Accumulate<scalar_t>::type;
+    const auto* dy = dy_ND.const_data_ptr<scalar_t>();
+    const auto* g = gate_up.const_data_ptr<scalar_t>();
+    const A* weights = weights_N.const_data_ptr<A>();
+    auto* y = result.y_ND.mutable_data_ptr<scalar_t>();
+    auto* dg = result.dgate_up.mutable_data_ptr<scalar_t>();
+    A* dweights = result.dweights_N.mutable_data_ptr<A>();
+    for_rows(rows, size, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        const int64_t one = n * size, two = 2 * one;
+        dweights[n] = row_kernels<scalar_t>().silu_times_weighted_backward(
+            size, weights[n], dy + one, g + two, g + two + size, y + one, dg + two, dg + two + size);
+      }
+    });
+  });
+  return result;
 }
 
-at::Tensor combine_rows(const at::Tensor& y_ND, const at::Tensor& weights_TK, const at::Tensor& row_of_pair_TK) {
-  if (has_kernel(y_ND)) return CombineRows::apply(y_ND, weights_TK, row_of_pair_TK);
-  const at::Tensor pairs_TKD = y_ND.index_select(0, row_of_pair_TK.flatten()).unflatten(0, row_of_pair_TK.sizes());
-  return (pairs_TKD * weights_TK.unsqueeze(2)).sum(1).to(y_ND.scalar_type());
+at::Tensor sum_rows(const at::Tensor& x_ND, const at::Tensor& weights_TK, const at::Tensor& rows_TK) {
+  if (!has_kernel(x_ND)) {
+    const at::Tensor pairs_TKD = x_ND.index_select(0, rows_TK.flatten()).unflatten(0, rows_TK.sizes());
+    const at::Tensor weighted_TKD = weights_TK.defined() ? pairs_TKD * weights_TK.unsqueeze(2) : pairs_TKD;
+    return weighted_TKD.sum(1).to(x_ND.scalar_type());
+  }
+  at::Tensor out = at::empty({rows_TK.size(0), x_ND.size(1)}, x_ND.options());
+  const int64_t count = rows_TK.size(1), size = x_ND.size(1);
+  const int32_t* rows = rows_TK.const_data_ptr<int32_t>();
+  MASBAK_DISPATCH(x_ND, [&] {
+    using A = typename kernels::Accumulate<scalar_t>::type;
+    const auto* from = x_ND.const_data_ptr<scalar_t>();
+    const A* weights = weights_TK.defined() ? weights_TK.const_data_ptr<A>() : nullptr;
+    auto* to = out.mutable_data_ptr<scalar_t>();
+    for_rows(rows_TK.size(0), size * count, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        row_kernels<scalar_t>().weighted_sum(count, size, from, rows + t * count,
+                                             weights ? weights + t * count : nullptr, to + t * size);
+      }
+    });
+  });
+  return out;
 }
 
 double cross_entropy_rows(at::Tensor& logits_NV, const at::Tensor& targets_N, double scale, bool gradient) {

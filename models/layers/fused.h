@@ -26,13 +26,20 @@ at::Tensor silu_times_halves(const at::Tensor& gate_up);
 // as halves, as DeepSeek's rotation does; else feature i pairs with i + F.
 at::Tensor rotate(const at::Tensor& x_THD, const at::Tensor& cos_TF, const at::Tensor& sin_TF, bool interleaved);
 
-// Row n of the result is row token_of_row[n] of x; row_of_pair [T, K] are the rows that
-// count: each once. int32 both. Other rows may repeat a token and give no gradient to it.
-at::Tensor dispatch_rows(const at::Tensor& x_TD, const at::Tensor& token_of_row_N, const at::Tensor& row_of_pair_TK);
+// What follows is without autograd, for layers that write their backward pass by hand (expert_block.cc).
 
-// out[t] = sum over k of weights[t, k] * y[row_of_pair[t, k]], summed in the order of k: deterministic.
-// weights are float32 (float64 for float64 rows); differentiable in y and weights.
-at::Tensor combine_rows(const at::Tensor& y_ND, const at::Tensor& weights_TK, const at::Tensor& row_of_pair_TK);
+// The way back through y = silu_times_halves(gate_up) where row n of y counts weights[n] times.
+struct SiluGradients {
+  at::Tensor y_ND;      // again
+  at::Tensor dgate_up;  // [N, 2 D]
+  at::Tensor dweights_N;
+};
+SiluGradients silu_times_halves_backward(const at::Tensor& dy_ND, const at::Tensor& gate_up,
+                                         const at::Tensor& weights_N);
+
+// out[t] = sum over k of weights[t, k] * x[rows[t, k]], in the order of k: deterministic. rows are int32, weights
+// float32 (float64 for float64 rows), or undefined for ones.
+at::Tensor sum_rows(const at::Tensor& x_ND, const at::Tensor& weights_TK, const at::Tensor& rows_TK);
 
 // The cross entropies of rows of logits [N, V] (contiguous) against targets int64 [N], summed in the order of the rows.
 // With `gradient` the logits become scale times the sum's gradient by them. Not differentiable itself: head and

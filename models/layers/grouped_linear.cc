@@ -2,21 +2,14 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/zeros_like.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <atomic>
 
-#include "base/error.h"
-
 namespace masbak::models {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Variable;
-using torch::autograd::variable_list;
 
 constexpr int64_t kGroupsPerThread = 4;
 
@@ -41,7 +34,12 @@ void for_groups(const std::vector<int64_t>& offsets, bool on_cpu, const Body& bo
   });
 }
 
-at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets) {
+}  // namespace
+
+// A loop over the groups, not at::_grouped_mm: on a CPU both reach the rate of the plain product, and the
+// loop has no demands on alignment and writes into one result.
+at::Tensor grouped_product(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets) {
+  const at::NoGradGuard no_grad;
   at::Tensor y_TO = at::empty({x_TI.size(0), w_EOI.size(1)}, x_TI.options());
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = y_TO.narrow(0, begin, rows);
@@ -50,48 +48,27 @@ at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::
   return y_TO;
 }
 
-// A loop over the groups, not at::_grouped_mm: on a CPU both reach the rate of the plain product, and the
-// loop has no demands on alignment and writes into one result.
-struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
-  static Variable forward(AutogradContext* context, const Variable& x_TI, const Variable& w_EOI,
-                          std::vector<int64_t> offsets) {
-    context->saved_data["offsets"] = offsets;
-    context->saved_data["x_wanted"] = x_TI.requires_grad();
-    context->saved_data["w_wanted"] = w_EOI.requires_grad();
-    // The input is kept only for the gradient of the weight.
-    context->save_for_backward({w_EOI.requires_grad() ? x_TI : at::Tensor(), w_EOI});
-    return multiply(x_TI, w_EOI, offsets);
-  }
+void add_grouped_product(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_EOI, double scale,
+                         const std::vector<int64_t>& offsets) {
+  const at::NoGradGuard no_grad;
+  for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
+    at::Tensor out = y_TO.narrow(0, begin, rows);
+    at::addmm_out(out, out, x_TI.narrow(0, begin, rows), w_EOI.select(0, e).t(), 1, scale);
+  });
+}
 
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x_TI = saved[0], &w_EOI = saved[1];
-    const at::Tensor dy_TO = gradients[0].contiguous();
-    const std::vector<int64_t> offsets = context->saved_data["offsets"].toIntVector();
-    at::Tensor dx_TI, dw_EOI;
-    if (context->saved_data["x_wanted"].toBool()) {
-      dx_TI = multiply(dy_TO, w_EOI.transpose(1, 2), offsets);
-    }
-    if (context->saved_data["w_wanted"].toBool()) {
-      dw_EOI = at::zeros_like(w_EOI, at::MemoryFormat::Contiguous);
-      for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
-        at::Tensor out = dw_EOI.select(0, e);
-        at::mm_out(out, dy_TO.narrow(0, begin, rows).t(), x_TI.narrow(0, begin, rows));
-      });
-    }
-    return {dx_TI, dw_EOI, at::Tensor()};
+at::Tensor grouped_outer(const at::Tensor& y_TO, const at::Tensor& x_TI, const std::vector<int64_t>& offsets) {
+  const at::NoGradGuard no_grad;
+  const int64_t groups = static_cast<int64_t>(offsets.size()) - 1;
+  at::Tensor g_EOI = at::empty({groups, y_TO.size(1), x_TI.size(1)}, x_TI.options());
+  for (int64_t e = 0; e < groups; ++e) {
+    if (offsets[e + 1] == offsets[e]) g_EOI.select(0, e).zero_();
   }
-};
-
-}  // namespace
-
-at::Tensor grouped_linear(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets) {
-  if (offsets.size() != static_cast<size_t>(w_EOI.size(0)) + 1 || offsets.front() != 0 ||
-      offsets.back() != x_TI.size(0)) {
-    throw base::Error(base::Code::kInternal,
-                      "the offsets of a grouped product must run from 0 to its rows, one a group");
-  }
-  return GroupedLinear::apply(x_TI, w_EOI, offsets);
+  for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
+    at::Tensor out = g_EOI.select(0, e);
+    at::mm_out(out, y_TO.narrow(0, begin, rows).t(), x_TI.narrow(0, begin, rows));
+  });
+  return g_EOI;
 }
 
 }  // namespace masbak::models

@@ -1,6 +1,8 @@
-// One matrix product for each group of rows: what experts are made of.
+// One matrix product for each group of rows: what experts and their backward passes are made of. Without autograd.
 //
-// Shape letters: T rows sorted by group, I input size, O output size, E groups.
+// Shape letters: T rows sorted by group, I input size, O output size, E groups. Rows [offsets[e], offsets[e + 1])
+// belong to group e; offsets has E + 1 entries, from 0 to T. Groups may be empty. Results do not depend on the
+// number of threads beyond what at::mm itself does.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,9 +12,12 @@
 
 namespace masbak::models {
 
-// y[t] = w[e] x[t] for the rows t in [offsets[e], offsets[e+1]). offsets has E + 1 entries, from 0 to T.
-// Differentiable in x and in w, each only if it asks for a gradient; groups may be empty. The result
-// does not depend on the number of threads beyond what at::mm itself does.
-at::Tensor grouped_linear(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets);
+// y[t] = w[e] x[t]; w may be any view.
+at::Tensor grouped_product(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets);
+// y[t] += scale * w[e] x[t]
+void add_grouped_product(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_EOI, double scale,
+                         const std::vector<int64_t>& offsets);
+// g[e] = sum over the group's rows of y[t] x[t]^T: [E, O, I], zero for an empty group.
+at::Tensor grouped_outer(const at::Tensor& y_TO, const at::Tensor& x_TI, const std::vector<int64_t>& offsets);
 
 }  // namespace masbak::models

@@ -36,11 +36,13 @@ at::Tensor LatentAttention::queries(const at::Tensor& x_TD, const Context& conte
 
 at::Tensor LatentAttention::forward(const at::Tensor& x_TD, const Context& context, int layer) {
   const at::Tensor q_THQ = queries(x_TD, context);
-  const at::Tensor kv_a = kv_a_proj->forward(x_TD);
-  const at::Tensor latent_TR = rms_norm(kv_a.narrow(1, 0, latent_size), kv_norm, norm_epsilon);
-  const at::Tensor shared_key =
-      rotate(kv_a.narrow(1, latent_size, rope_size).unsqueeze(1), context.cos_TF, context.sin_TF, interleaved);
-  const at::Tensor kept_TC = at::cat({latent_TR, shared_key.squeeze(1)}, 1);
+  const std::vector<at::Tensor> kv_a = kv_a_proj->forward(x_TD).split_with_sizes({latent_size, rope_size}, 1);
+  const at::Tensor latent_TR = rms_norm(kv_a[0], kv_norm, norm_epsilon);
+  const at::Tensor shared_TP = rotate(kv_a[1].unsqueeze(1), context.cos_TF, context.sin_TF, interleaved).squeeze(1);
+  const bool cached = std::any_of(context.segments.begin(), context.segments.end(),
+                                  [](const Segment& segment) { return segment.cache != nullptr; });
+  if (!cached && q_THQ.is_cpu()) return o_proj->forward(packed(q_THQ, latent_TR, shared_TP, context));
+  const at::Tensor kept_TC = at::cat({latent_TR, shared_TP}, 1);
 
   std::vector<at::Tensor> rows;  // of each segment, what the cache held and the new ones
   std::vector<const Segment*> few;
@@ -81,15 +83,19 @@ LatentAttention::KeysAndValues LatentAttention::expand(const at::Tensor& rows_LC
           kv.narrow(2, nope_size, value_size)};
 }
 
+at::Tensor LatentAttention::packed(const at::Tensor& q_THQ, const at::Tensor& latent_TR, const at::Tensor& shared_TP,
+                                   const Context& context) const {
+  const at::Tensor kv_THX = kv_b_proj->forward(latent_TR).view({latent_TR.size(0), heads, -1});
+  return packed_latent_attention(q_THQ, kv_THX, shared_TP, value_size, scale, context.segments);
+}
+
 // Keys and values are written out. Where no segment has a past, one product makes those of all.
 at::Tensor LatentAttention::plain(const at::Tensor& q_THQ, const at::Tensor& kept_TC, const Context& context,
                                   const std::vector<at::Tensor>& rows) const {
   const bool fresh = std::all_of(context.segments.begin(), context.segments.end(),
                                  [](const Segment& segment) { return segment.past == 0; });
   if (fresh && q_THQ.is_cpu()) {
-    const at::Tensor kv = kv_b_proj->forward(kept_TC.narrow(1, 0, latent_size)).view({kept_TC.size(0), heads, -1});
-    return packed_latent_attention(q_THQ, kv, kept_TC.narrow(1, latent_size, rope_size), value_size, scale,
-                                   context.segments);
+    return packed(q_THQ, kept_TC.narrow(1, 0, latent_size), kept_TC.narrow(1, latent_size, rope_size), context);
   }
   const KeysAndValues all = fresh ? expand(kept_TC) : KeysAndValues();
   std::vector<at::Tensor> outputs;

@@ -30,6 +30,9 @@ struct LatentAttention final : Attention {
   };
   at::Tensor queries(const at::Tensor& x_TD, const Context& context) const;
   KeysAndValues expand(const at::Tensor& rows_LC) const;
+  // Of sequences without a past.
+  at::Tensor packed(const at::Tensor& q_THQ, const at::Tensor& latent_TR, const at::Tensor& shared_TP,
+                    const Context& context) const;
   at::Tensor plain(const at::Tensor& q_THQ, const at::Tensor& kept_TC, const Context& context,
                    const std::vector<at::Tensor>& rows) const;
   at::Tensor absorbed(const at::Tensor& q_BHQ, const std::vector<const Segment*>& segments,

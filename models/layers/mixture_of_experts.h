@@ -22,14 +22,4 @@ struct MixtureOfExperts final : FeedForward {
   std::unique_ptr<FeedForward> clone() const override;
 };
 
-// The tokens of each expert side by side. Stable: an expert's rows are in the order of the tokens. Behind
-// them there may be a few rows that belong to no pair: they hold the first token, nothing reads what becomes of
-// them, and their gradient is zero.
-struct ExpertOrder {
-  std::vector<int64_t> offsets;  // E + 1
-  at::Tensor token_of_row_N;     // int32, N >= T * K
-  at::Tensor row_of_pair_TK;     // int32, the row of each token's k-th expert
-};
-ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts);
-
 }  // namespace masbak::models

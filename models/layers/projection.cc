@@ -1,17 +1,20 @@
 #include "models/layers/projection.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
 
 #include <utility>
 
 #include "base/error.h"
 #include "models/layers/grouped_linear.h"
+#include "models/layers/projection_steps.h"
 
 namespace masbak::models {
 namespace {
 
-class PlainProjection final : public Projection {
+class PlainProjection final : public BackwardProjection {
  public:
   PlainProjection(at::Tensor w_OI, at::Tensor b_O) : w_OI_(std::move(w_OI)), b_O_(std::move(b_O)) {}
 
@@ -20,6 +23,10 @@ class PlainProjection final : public Projection {
   }
   at::Tensor weight() const override { return w_OI_; }
   at::Tensor bias() const override { return b_O_; }
+  at::Tensor multiply_back(const at::Tensor& dy_TO) const override {
+    const at::NoGradGuard no_grad;
+    return at::mm(dy_TO, w_OI_);
+  }
   int64_t in_features() const override { return w_OI_.size(1); }
   int64_t out_features() const override { return w_OI_.size(0); }
 
@@ -27,12 +34,16 @@ class PlainProjection final : public Projection {
   at::Tensor w_OI_, b_O_;
 };
 
-class PlainExpertProjection final : public ExpertProjection {
+class PlainExpertProjection final : public ExpertSteps {
  public:
   explicit PlainExpertProjection(at::Tensor w_EOI) : w_EOI_(std::move(w_EOI)) {}
 
-  at::Tensor forward(const at::Tensor& x_TI, const std::vector<int64_t>& offsets) const override {
-    return grouped_linear(x_TI, w_EOI_, offsets);
+  at::Tensor multiply(const at::Tensor& x_TI, const std::vector<int64_t>& offsets, Kept*) const override {
+    return grouped_product(x_TI, w_EOI_, offsets);
+  }
+  at::Tensor multiply_back(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets, Kept*,
+                           bool wanted) const override {
+    return wanted ? grouped_product(dy_TO, w_EOI_.transpose(1, 2), offsets) : at::Tensor();
   }
   at::Tensor weight() const override { return w_EOI_; }
   int64_t experts() const override { return w_EOI_.size(0); }

@@ -2,23 +2,19 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/core/ivalue.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "base/error.h"
+#include "models/layers/differentiable.h"
+#include "models/layers/projection_steps.h"
 
 namespace masbak::models {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Variable;
-using torch::autograd::variable_list;
 
 // Numbers widened at a time: 32 MB of float32, large enough for the full rate of the products.
 constexpr int64_t kPieceNumbers = int64_t{8} << 20;
@@ -30,7 +26,7 @@ struct Rows {
 };
 
 // Weights of E groups as pieces of bounded size, in the order of their rows. Held by the autograd graph too.
-struct Pieces : torch::CustomClassHolder {
+struct Pieces {
   std::vector<std::vector<Rows>> of_group;
   int64_t out_features = 0, in_features = 0;
 
@@ -47,9 +43,9 @@ struct Pieces : torch::CustomClassHolder {
     return w_RI;
   }
 };
-using PiecesPointer = c10::intrusive_ptr<Pieces>;
+using PiecesPointer = std::shared_ptr<Pieces>;
 
-at::Tensor multiply(const Pieces& pieces, const at::Tensor& x_TI, const std::vector<int64_t>& offsets) {
+at::Tensor product(const Pieces& pieces, const at::Tensor& x_TI, const std::vector<int64_t>& offsets) {
   const at::NoGradGuard no_grad;
   at::Tensor y_TO = at::empty({x_TI.size(0), pieces.out_features}, x_TI.options());
   for (size_t e = 0; e + 1 < offsets.size(); ++e) {
@@ -64,7 +60,7 @@ at::Tensor multiply(const Pieces& pieces, const at::Tensor& x_TI, const std::vec
   return y_TO;
 }
 
-at::Tensor multiply_back(const Pieces& pieces, const at::Tensor& dy_TO, const std::vector<int64_t>& offsets) {
+at::Tensor back_through(const Pieces& pieces, const at::Tensor& dy_TO, const std::vector<int64_t>& offsets) {
   const at::NoGradGuard no_grad;
   at::Tensor dx_TI = at::zeros({dy_TO.size(0), pieces.in_features}, dy_TO.options());
   for (size_t e = 0; e + 1 < offsets.size(); ++e) {
@@ -79,21 +75,6 @@ at::Tensor multiply_back(const Pieces& pieces, const at::Tensor& dy_TO, const st
   return dx_TI;
 }
 
-struct StoredLinear : torch::autograd::Function<StoredLinear> {
-  static Variable forward(AutogradContext* context, const Variable& x_TI, PiecesPointer pieces,
-                          std::vector<int64_t> offsets) {
-    context->saved_data["pieces"] = at::IValue::make_capsule(pieces);
-    context->saved_data["offsets"] = offsets;
-    return multiply(*pieces, x_TI, offsets);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const auto capsule = context->saved_data["pieces"].toCapsule();
-    const auto& pieces = static_cast<const Pieces&>(*capsule);
-    return {multiply_back(pieces, gradients[0].contiguous(), context->saved_data["offsets"].toIntVector()),
-            at::Tensor(), at::Tensor()};
-  }
-};
-
 at::Tensor all_rows(const Pieces& pieces, at::ScalarType dtype) {
   at::Tensor w_EOI = at::empty({static_cast<int64_t>(pieces.of_group.size()), pieces.out_features, pieces.in_features},
                                at::TensorOptions().dtype(dtype));
@@ -106,14 +87,21 @@ at::Tensor all_rows(const Pieces& pieces, at::ScalarType dtype) {
   return w_EOI;
 }
 
-class QuantisedProjection final : public Projection {
+class QuantisedProjection final : public BackwardProjection {
  public:
   QuantisedProjection(PiecesPointer pieces, at::ScalarType dtype, at::Tensor bias_O)
       : pieces_(std::move(pieces)), dtype_(dtype), bias_O_(std::move(bias_O)) {}
 
   at::Tensor forward(const at::Tensor& x_TI) const override {
-    const at::Tensor y_TO = StoredLinear::apply(x_TI, pieces_, std::vector<int64_t>{0, x_TI.size(0)});
+    const at::Tensor y_TO =
+        differentiable(product(*pieces_, x_TI, {0, x_TI.size(0)}), {x_TI},
+                       [pieces = pieces_](const at::Tensor& dy_TO, const std::vector<bool>&) {
+                         return std::vector<at::Tensor>{back_through(*pieces, dy_TO, {0, dy_TO.size(0)})};
+                       });
     return bias_O_.defined() ? y_TO + bias_O_ : y_TO;
+  }
+  at::Tensor multiply_back(const at::Tensor& dy_TO) const override {
+    return back_through(*pieces_, dy_TO, {0, dy_TO.size(0)});
   }
   at::Tensor weight() const override { return all_rows(*pieces_, dtype_).squeeze(0); }
   at::Tensor bias() const override { return bias_O_; }
@@ -126,12 +114,16 @@ class QuantisedProjection final : public Projection {
   at::Tensor bias_O_;
 };
 
-class QuantisedExperts final : public ExpertProjection {
+class QuantisedExperts final : public ExpertSteps {
  public:
   QuantisedExperts(PiecesPointer pieces, at::ScalarType dtype) : pieces_(std::move(pieces)), dtype_(dtype) {}
 
-  at::Tensor forward(const at::Tensor& x_TI, const std::vector<int64_t>& offsets) const override {
-    return StoredLinear::apply(x_TI, pieces_, offsets);
+  at::Tensor multiply(const at::Tensor& x_TI, const std::vector<int64_t>& offsets, Kept*) const override {
+    return product(*pieces_, x_TI, offsets);
+  }
+  at::Tensor multiply_back(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets, Kept*,
+                           bool wanted) const override {
+    return wanted ? back_through(*pieces_, dy_TO, offsets) : at::Tensor();
   }
   at::Tensor weight() const override { return all_rows(*pieces_, dtype_); }
   int64_t experts() const override { return static_cast<int64_t>(pieces_->of_group.size()); }
@@ -144,7 +136,7 @@ class QuantisedExperts final : public ExpertProjection {
 };
 
 PiecesPointer empty_pieces(int64_t groups, int64_t out_features, int64_t in_features) {
-  auto pieces = c10::make_intrusive<Pieces>();
+  auto pieces = std::make_shared<Pieces>();
   pieces->of_group.resize(groups);
   pieces->out_features = out_features;
   pieces->in_features = in_features;

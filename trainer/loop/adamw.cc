@@ -69,6 +69,9 @@ void AdamW::step(double learning_rate) {
                       /*maximize=*/false);
     begin += share.numbers;
   }
+  // What is derived from the parameters (LoRA's casts, DoRA's norms) looks at their version, which the operator on
+  // lists of tensors leaves as it was.
+  parameters_.unsafeGetTensorImpl()->bump_version();
 }
 
 int64_t AdamW::steps() const { return static_cast<int64_t>(steps_.item<float>()); }

@@ -81,30 +81,32 @@ Trainer::Trainer(models::CausalModel& model, adapters::Adapter& adapter, const s
   optimizer_ = std::make_unique<AdamW>(std::move(tensors), AdamWOptions{training.adam_beta1, training.adam_beta2,
                                                                         training.adam_epsilon, training.weight_decay});
   optimizer_->set_shares(shares);
+  std::unique_ptr<models::CausalModel> base = model_.share();
   adapters::attach(model_, adapter_);
   if (training.gradient_checkpointing) model_.checkpoint_gradients(adapter_.dropout->generator);
-  objective_ = make_objective(objective, training_, model_, reference_.get());
+  passes_ =
+      std::make_unique<Passes>(model_, std::move(base), adapter_, *optimizer_, objective, training_, reference_.get());
 }
 
 StepResult Trainer::compute(const std::vector<std::vector<TokenView>>& micro_batches) {
   StepResult result;
   int64_t all = 0;
-  for (const auto& examples : micro_batches) all += objective_->weight(examples);
-  optimizer_->zero_gradients();
+  for (const auto& examples : micro_batches) all += passes_->objective().weight(examples);
+  passes_->begin_step();
   adapter_.dropout->training = drops_;
   RouterSums routers;
   double loss = 0;
   for (const auto& examples : micro_batches) {
-    const int64_t weight = objective_->weight(examples);
-    if (weight == 0) continue;
-    const double share = static_cast<double>(weight) / static_cast<double>(all);
-    const BatchResult batch = objective_->backward(examples, share);
-    loss += share * batch.loss;
-    result.router_loss += share * batch.router_loss;
-    result.tokens += batch.tokens;
-    for (const auto& [name, value] : batch.metrics) result.metrics[name] += share * value;
-    if (!batch.routers.empty()) routers.add(batch.routers, batch.tokens);
+    for (const auto& [weight, batch] : passes_->backward(examples, all)) {
+      const double share = static_cast<double>(weight) / static_cast<double>(all);
+      loss += share * batch.loss;
+      result.router_loss += share * batch.router_loss;
+      result.tokens += batch.tokens;
+      for (const auto& [name, value] : batch.metrics) result.metrics[name] += share * value;
+      if (!batch.routers.empty()) routers.add(batch.routers, batch.tokens);
+    }
   }
+  passes_->end_step();
   adapter_.dropout->training = false;
   result.loss = loss + training_.router_aux_loss_coef * result.router_loss;
   result.grad_norm = optimizer_->clip_gradients(training_.max_grad_norm);
@@ -143,12 +145,11 @@ EvalResult Trainer::evaluate(const Examples& examples) {
     std::vector<TokenView> batch;
     const int64_t end = std::min(examples.size(), begin + rows);
     for (int64_t i = begin; i < end; ++i) batch.push_back(examples[i]);
-    const int64_t weight = objective_->weight(batch);
-    if (weight == 0) continue;
-    const BatchResult found = objective_->evaluate(batch);
-    all += weight;
-    result.loss += static_cast<double>(weight) * found.loss;
-    for (const auto& [name, value] : found.metrics) result.metrics[name] += static_cast<double>(weight) * value;
+    for (const auto& [weight, found] : passes_->evaluate(batch)) {
+      all += weight;
+      result.loss += static_cast<double>(weight) * found.loss;
+      for (const auto& [name, value] : found.metrics) result.metrics[name] += static_cast<double>(weight) * value;
+    }
   }
   const auto count = static_cast<double>(std::max<int64_t>(all, 1));
   result.loss /= count;

@@ -12,6 +12,7 @@
 #include "models/families/causal_model.h"
 #include "trainer/data/examples.h"
 #include "trainer/loop/adamw.h"
+#include "trainer/loop/passes.h"
 #include "trainer/objectives/objective.h"
 #include "trainer/training_config.h"
 
@@ -73,7 +74,7 @@ class Trainer {
   std::unique_ptr<models::CausalModel> reference_;
   adapters::Adapter reference_adapter_;
   std::unique_ptr<AdamW> optimizer_;
-  std::unique_ptr<Objective> objective_;
+  std::unique_ptr<Passes> passes_;
 };
 
 // Why a step that is not finite cannot be taken.

@@ -37,6 +37,11 @@ struct RowKernels {
   void (*silu_times_backward)(int64_t rows, int64_t size, const T* dy, const T* gate, int64_t gate_stride, const T* up,
                               int64_t up_stride, T* dgate, int64_t dgate_stride, T* dup, int64_t dup_stride);
 
+  // One row of y = silu(gate) * up under a weight: y again, the gradients of gate and up for weight * dy, and the dot
+  // product of dy and y, which is the gradient of the weight.
+  A(*silu_times_weighted_backward)
+  (int64_t size, A weight, const T* dy, const T* gate, const T* up, T* y, T* dgate, T* dup);
+
   // One row is one head of one token: `plain` features copied, then 2 * frequencies rotated by cos and
   // sin. interleaved_in / interleaved_out: pairs side by side, else as halves. Pass -sin to turn back.
   void (*rotate)(int64_t plain, int64_t frequencies, const T* x, const float* cosine, const float* sine, bool turn_back,
@@ -44,15 +49,17 @@ struct RowKernels {
 
   // y = sum over k of weights[k] * x[rows_of[k]]; weights may be null for ones.
   void (*weighted_sum)(int64_t count, int64_t size, const T* x, const int32_t* rows_of, const A* weights, T* y);
-  // y = weight * x, one row; returns the dot product of x and z.
-  A (*scale_and_dot)(int64_t size, const T* x, A weight, const T* z, T* y);
 
-  // One row of attention scores, in place: the first `seen` become softmax(scale * scores), the rest up to
-  // `size` zero. Returns the logarithm of the sum of the exponentials.
-  A (*softmax)(int64_t seen, int64_t size, A scale, T* scores);
-  // The way back of one row: scores become the weights again (log_sum as softmax returned it) and dweights
-  // the gradient of the unscaled scores; delta is the dot product of the row's output and its gradient.
-  void (*softmax_backward)(int64_t seen, int64_t size, A scale, A log_sum, A delta, T* scores, T* dweights);
+  // One row of attention: the first `seen` weights become softmax(scale * scores), those up to `size` zero. Overwrites
+  // the scores. Returns the logarithm of the sum of the exponentials.
+  A (*softmax)(int64_t seen, int64_t size, A scale, A* scores, T* weights);
+  // The way back of one row: the weights again (log_sum as softmax gave it) and the gradient of the unscaled scores;
+  // delta is the dot product of the row's output and its gradient.
+  void (*softmax_backward)(int64_t seen, int64_t size, A scale, A log_sum, A delta, const A* scores, const A* dweights,
+                           T* weights, T* dscores);
+  A (*dot)(int64_t size, const T* x, const T* y);
+  // To the type of the rows, to nearest even.
+  void (*round)(int64_t size, const A* x, T* y);
 
   // Cross entropy of one row of logits: returns log(sum(exp(logits))) - logits[target]. With `gradient` the logits
   // become scale times the gradient of that: scale * (softmax(logits) - onehot(target)).

@@ -120,6 +120,20 @@ void silu_times_backward(int64_t rows, int64_t size, const T* __restrict dy, con
   }
 }
 
+template <typename T, typename A = typename Accumulate<T>::type>
+A silu_times_weighted_backward(int64_t size, A weight, const T* __restrict dy, const T* __restrict gate,
+                               const T* __restrict up, T* __restrict y, T* __restrict dgate, T* __restrict dup) {
+  for (int64_t i = 0; i < size; ++i) {
+    const A g = load(gate[i]), u = load(up[i]), d = weight * load(dy[i]);
+    const A s = sigmoid(g);
+    store(y[i], g * s * u);
+    store(dup[i], d * g * s);
+    store(dgate[i], d * u * s * (1 + g * (1 - s)));
+  }
+  return lane_sum<A>(
+      size, [=](int64_t i) __attribute__((always_inline)) { return load(dy[i]) * load(y[i]); });
+}
+
 template <typename T>
 void rotate(int64_t plain, int64_t frequencies, const T* __restrict x, const float* cosine, const float* sine,
             bool turn_back, bool interleaved_in, bool interleaved_out, T* __restrict y) {
@@ -159,13 +173,6 @@ void weighted_sum(int64_t count, int64_t size, const T* x, const int32_t* rows_o
   }
 }
 
-template <typename T, typename A = typename Accumulate<T>::type>
-A scale_and_dot(int64_t size, const T* x, A weight, const T* z, T* y) {
-  for (int64_t i = 0; i < size; ++i) store(y[i], weight * load(x[i]));
-  return lane_sum<A>(
-      size, [=](int64_t i) __attribute__((always_inline)) { return load(x[i]) * load(z[i]); });
-}
-
 // The largest of the first `size` > 0 numbers of a row.
 template <typename T, typename A = typename Accumulate<T>::type>
 MASBAK_INLINE A row_maximum(int64_t size, const T* row) {
@@ -185,25 +192,38 @@ MASBAK_INLINE A row_maximum(int64_t size, const T* row) {
 }
 
 template <typename T, typename A = typename Accumulate<T>::type>
-A softmax(int64_t seen, int64_t size, A scale, T* scores) {
-  const A top = row_maximum(seen, scores);
+A softmax(int64_t seen, int64_t size, A scale, A* __restrict scores, T* __restrict weights) {
+  const A top = row_maximum<A>(seen, scores);
+  for (int64_t j = 0; j < seen; ++j) scores[j] = exponential(scale * (scores[j] - top));
   const A sum = lane_sum<A>(
-      seen, [=](int64_t j) __attribute__((always_inline)) { return exponential(scale * (load(scores[j]) - top)); });
+      seen, [=](int64_t j) __attribute__((always_inline)) { return scores[j]; });
   const A share = A(1) / sum;
-  for (int64_t j = 0; j < seen; ++j) store(scores[j], exponential(scale * (load(scores[j]) - top)) * share);
-  __builtin_memset(static_cast<void*>(scores + seen), 0, (size - seen) * sizeof(T));
+  for (int64_t j = 0; j < seen; ++j) store(weights[j], scores[j] * share);
+  __builtin_memset(static_cast<void*>(weights + seen), 0, (size - seen) * sizeof(T));
   return scale * top + static_cast<A>(__builtin_log(sum));
 }
 
 template <typename T, typename A = typename Accumulate<T>::type>
-void softmax_backward(int64_t seen, int64_t size, A scale, A log_sum, A delta, T* scores, T* dweights) {
+void softmax_backward(int64_t seen, int64_t size, A scale, A log_sum, A delta, const A* __restrict scores,
+                      const A* __restrict dweights, T* __restrict weights, T* __restrict dscores) {
   for (int64_t j = 0; j < seen; ++j) {
-    const A weight = exponential(scale * load(scores[j]) - log_sum);
-    store(scores[j], weight);
-    store(dweights[j], weight * (load(dweights[j]) - delta) * scale);
+    const A weight = exponential(scale * scores[j] - log_sum);
+    store(weights[j], weight);
+    store(dscores[j], weight * (dweights[j] - delta) * scale);
   }
-  __builtin_memset(static_cast<void*>(scores + seen), 0, (size - seen) * sizeof(T));
-  __builtin_memset(static_cast<void*>(dweights + seen), 0, (size - seen) * sizeof(T));
+  __builtin_memset(static_cast<void*>(weights + seen), 0, (size - seen) * sizeof(T));
+  __builtin_memset(static_cast<void*>(dscores + seen), 0, (size - seen) * sizeof(T));
+}
+
+template <typename T, typename A = typename Accumulate<T>::type>
+A dot(int64_t size, const T* x, const T* y) {
+  return lane_sum<A>(
+      size, [=](int64_t i) __attribute__((always_inline)) { return load(x[i]) * load(y[i]); });
+}
+
+template <typename T, typename A = typename Accumulate<T>::type>
+void round(int64_t size, const A* __restrict x, T* __restrict y) {
+  for (int64_t i = 0; i < size; ++i) store(y[i], x[i]);
 }
 
 template <typename T, typename A = typename Accumulate<T>::type>
@@ -225,8 +245,18 @@ A cross_entropy(int64_t size, int64_t target, A scale, bool gradient, T* logits)
 template <typename T>
 const RowKernels<T>& table() {
   static constexpr RowKernels<T> kTable = {
-      &rms_norm<T>,     &rms_norm_backward<T>, &silu_times<T>, &silu_times_backward<T>, &rotate<T>,
-      &weighted_sum<T>, &scale_and_dot<T>,     &softmax<T>,    &softmax_backward<T>,    &cross_entropy<T>,
+      &rms_norm<T>,
+      &rms_norm_backward<T>,
+      &silu_times<T>,
+      &silu_times_backward<T>,
+      &silu_times_weighted_backward<T>,
+      &rotate<T>,
+      &weighted_sum<T>,
+      &softmax<T>,
+      &softmax_backward<T>,
+      &dot<T>,
+      &round<T>,
+      &cross_entropy<T>,
   };
   return kTable;
 }

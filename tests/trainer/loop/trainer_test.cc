@@ -129,6 +129,17 @@ TEST(AdamW, TakesPyTorchsSteps) {
   EXPECT_EQ(optimizer.steps(), 2);
 }
 
+TEST(AdamW, MovesTheVersionOfWhatItChanges) {
+  at::Tensor parameter = at::zeros({2});
+  AdamW optimizer({&parameter});
+  const at::Tensor same = parameter.detach();
+  const int64_t before = same._version();
+  optimizer.gradients().fill_(1);
+  optimizer.step(0.1);
+  EXPECT_GT(parameter._version(), before);
+  EXPECT_GT(same._version(), before);
+}
+
 TEST(AdamW, ClipsToTheNormAndReportsIt) {
   at::Tensor parameter = at::zeros({2});
   AdamW optimizer({&parameter});

@@ -1,0 +1,63 @@
+// Products of matrices of a few hundred rows and columns, as attention and low-rank updates are made of, in versions
+// (AVX-512 with the dot product of bfloat16 pairs, AVX-512, AVX2, portable) from one source, chosen at run time.
+// Single-threaded: the caller divides the work. No LibTorch but c10's bfloat16.
+//
+// The right factor is packed first, into panels of kPanel columns: step by step along the depth, kPanel columns side by
+// side, bfloat16 in pairs of two steps. Sums are float for float and bfloat16, double for double, in the order of the
+// depth, so that results do not depend on how the caller divides rows and columns.
+#pragma once
+
+#include <cstdint>
+
+#include "models/kernels/cpu/rows.h"
+
+namespace masbak::models::kernels {
+
+constexpr int64_t kPanel = 64;
+
+// Numbers of the depth that lie side by side in a packed factor.
+template <typename T>
+constexpr int64_t kDepthStep = 1;
+template <>
+inline constexpr int64_t kDepthStep<c10::BFloat16> = 2;
+
+template <typename T>
+constexpr int64_t panel_size(int64_t depth) {
+  return (depth + kDepthStep<T> - 1) / kDepthStep<T> * kDepthStep<T> * kPanel;
+}
+template <typename T>
+constexpr int64_t packed_size(int64_t depth, int64_t columns) {
+  return (columns + kPanel - 1) / kPanel * panel_size<T>(depth);
+}
+
+// Where the numbers of a left factor lie: row r begins at r * row, its depth step p (kDepthStep numbers side by side)
+// of it at p * step behind.
+template <typename T>
+struct Left {
+  const T* data;
+  int64_t row;
+  int64_t step = kDepthStep<T>;
+};
+
+template <typename T>
+struct MatrixKernels {
+  using A = typename Accumulate<T>::type;
+
+  // Packs b[depth, columns], rows of the depth `stride` numbers apart. `to`, 64-byte aligned, takes packed_size.
+  void (*pack)(int64_t depth, int64_t columns, const T* b, int64_t stride, T* to);
+  // The same of a matrix that lies transposed, [columns, depth].
+  void (*pack_transposed)(int64_t depth, int64_t columns, const T* b, int64_t stride, T* to);
+  // c[rows, columns] = a[rows, depth] b, or += with `add`. b's panels are `panel` apart: panel_size of the depth
+  // that it was packed with, of which `depth` may be the first part.
+  void (*multiply)(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel, bool add,
+                   A* c, int64_t c_stride);
+  // Two rows as pairs: to[2 i] = first[i], to[2 i + 1] = second[i].
+  void (*interleave)(int64_t size, const T* first, const T* second, T* to);
+};
+
+// `pairs`: with the dot product of bfloat16 pairs, if the processor has it; only with Isa::kAvx512.
+bool has_pair_products();
+template <typename T>
+const MatrixKernels<T>& matrix_kernels(Isa isa = best_isa(), bool pairs = has_pair_products());
+
+}  // namespace masbak::models::kernels

@@ -1,0 +1,9 @@
+// MatrixKernels for one instruction set; the headers come first so that nothing shared is compiled for it.
+#include "models/kernels/cpu/matrix.h"
+
+#pragma GCC push_options
+#pragma GCC optimize("O3,no-math-errno,no-trapping-math")
+#pragma GCC target("avx2,fma")
+#define MASBAK_ISA avx2
+#include "models/kernels/cpu/matrix.inl"
+#pragma GCC pop_options
