@@ -1,10 +1,12 @@
 """Trains from files of a growing number of rows and prints the memory that it takes: constant, whatever their size.
 
-    million_rows.py [--rows 10000 100000 1000000] [--bytes 2000] [--model DIR] [--max-length 64] [--folder DIR]
+    million_rows.py [--rows 10000 100000 1000000] [--bytes 2000] [--bad 1000] [--steps 5] [--model DIR]
+                    [--max-length 64] [--folder DIR]
 
-For each file: its size, the seconds until the first step (reading, tokenising, packing), the same with the tokens of
-the cache, and the peaks of RssAnon (what the process itself holds) and VmRSS (with mapped file pages, which the system
-may take back at any time)."""
+Each file has a bad row in every `--bad` rows. For each: its size, the seconds until the first step (reading,
+tokenising, packing), the same with the tokens of the cache, and the peaks of RssAnon (what the process itself holds)
+and VmRSS (with mapped file pages, which the system may take back at any time). Then where the rows are: those trained
+on, and those named with line and field in dataset_problems.jsonl, must be all."""
 import argparse
 import json
 import os
@@ -22,12 +24,23 @@ WORDS = ("pump valve tank level pressure filter bearing seal motor drive gauge i
          "reset خزان مضخة ضغط صمام").split()
 
 
-def make_file(path, rows, row_bytes, seed=0):
-    """JSON Lines of format messages, about `row_bytes` bytes a row, each row another text."""
+# What a bad row is like, one after the other.
+BAD_ROWS = ['{"messages": [{"role": "user", "content": "torn', '{"messages": []}', '{"text": 5}', "[]",
+            '{"messages": [{"role": "user", "content": "no answer"}]}',
+            '{"messages": [{"role": "wizard", "content": "a"}, {"role": "assistant", "content": "b"}]}']
+
+
+def make_file(path, rows, row_bytes, bad=0, seed=0):
+    """JSON Lines of format messages, about `row_bytes` bytes a row, each row another text; the lines of bad ones."""
     chance = random.Random(seed)
     filler = [" ".join(chance.choices(WORDS, k=40)) for _ in range(500)]
+    bad_lines = set()
     with open(path, "w", encoding="utf-8") as out:
         for row in range(rows):
+            if bad and row % bad == bad - 1:
+                bad_lines.add(row + 1)
+                out.write(BAD_ROWS[row // bad % len(BAD_ROWS)] + "\n")
+                continue
             question = f"Report {row}?"
             answer = []
             while sum(map(len, answer)) < row_bytes * 0.85 - len(question):
@@ -35,6 +48,26 @@ def make_file(path, rows, row_bytes, seed=0):
             messages = [{"role": "user", "content": question},
                         {"role": "assistant", "content": f"{row} " + " ".join(answer)}]
             out.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+    return bad_lines
+
+
+def account(job, rows, bad_lines):
+    """Rows in = rows trained on + rows named; the named ones are the bad ones, each once."""
+    started = next(json.loads(line) for line in (job / "events.jsonl").open() if '"type":"started"' in line)
+    trained = sum(started["rows"].values())
+    left_out, cut = [], 0
+    if (job / "dataset_problems.jsonl").exists():
+        for line in (job / "dataset_problems.jsonl").open():
+            note = json.loads(line)
+            assert note["message"], note
+            if note["kind"] == "truncated":
+                cut += 1
+            else:
+                left_out.append(note["line"])
+    assert sorted(left_out) == sorted(bad_lines), "other rows are named than are bad"
+    assert rows == trained + len(left_out), f"{rows} rows in, {trained} trained on, {len(left_out)} named"
+    return (f"{rows} rows in = {trained} trained on ({cut} of them cut at max_length, which are named) + "
+            f"{len(left_out)} bad ones, named")
 
 
 def memory_of(process):
@@ -80,6 +113,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--bytes", type=int, default=2000)
+    parser.add_argument("--bad", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--model", type=pathlib.Path, help="a model folder; without it a tiny one")
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--folder", type=pathlib.Path)
@@ -91,12 +126,13 @@ def main():
         print("     rows   file MB   start s   again s   RssAnon MB   VmRSS MB")
         for rows in options.rows:
             data = folder / f"{rows}.jsonl"
-            make_file(data, rows, options.bytes)
-            first, again = (train(model, data, folder, f"{rows}-{name}", max_length=options.max_length)
+            bad_lines = make_file(data, rows, options.bytes, options.bad)
+            first, again = (train(model, data, folder, f"{rows}-{name}", options.steps, options.max_length)
                             for name in ("first", "again"))
             print(f"{rows:9d} {data.stat().st_size / 1e6:9.0f} {first['start']:9.1f} {again['start']:9.1f} "
                   f"{max(first['anon'], again['anon']) / 1e6:12.0f} {max(first['rss'], again['rss']) / 1e6:10.0f}",
                   flush=True)
+            print("          " + account(folder / f"{rows}-first", rows, bad_lines), flush=True)
             data.unlink()
     finally:
         if not options.folder:

@@ -18,9 +18,10 @@ def test_memory_does_not_grow_with_the_file():
         peaks = {}
         for rows in (10_000, 50_000):
             data = folder / f"{rows}.jsonl"
-            million_rows.make_file(data, rows, 1000)
+            bad = million_rows.make_file(data, rows, 1000, bad=500)
             first = million_rows.train(model, data, folder, f"{rows}-first", steps=3)
             again = million_rows.train(model, data, folder, f"{rows}-again", steps=3)
+            print("  " + million_rows.account(folder / f"{rows}-first", rows, bad))
             peaks[rows] = first["anon"], again["anon"]
             print(f"  {rows} rows: RssAnon {first['anon'] / 1e6:.0f} MB, again {again['anon'] / 1e6:.0f} MB")
         for small, large in zip(peaks[10_000], peaks[50_000]):

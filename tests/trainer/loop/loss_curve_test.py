@@ -9,8 +9,10 @@ from transformers import get_scheduler
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "adapters"))
 import small_deepseek as small
+import small_families as families
 from masbak_oracle import main, worker
 from peft import PeftModel
+from safetensors.torch import load_file
 
 STEPS, BATCH, RATE = 20, 4, 1e-2
 TOLERANCE = 2e-3  # of a loss
@@ -62,16 +64,14 @@ def our_run(name, folder, start, rows, **training):
     return [event for event in events if event["type"] == "step"], job
 
 
-def compare(targets, scheduler, warmup_ratio, accumulation, **options):
-    name = f"{targets}-{scheduler}-{accumulation}-{len(options)}"
-    folder, start = FOLDER / "base", FOLDER / f"{name}-start"
-    base = small.base_model(folder)
-    model = small.peft_model(base, targets, **options)
+def compare(name, folder, model, scheduler, warmup_ratio, accumulation, **training):
+    """Trains PEFT's model and ours from the same start; returns our job folder."""
+    start = FOLDER / f"{name}-start"
     model.save_pretrained(start)
-    rows = small.random_rows(3 * BATCH * accumulation + 2, seed=5)
+    rows = small.random_rows(3 * BATCH * accumulation + 2, seed=5, vocabulary=model.config.vocab_size)
     theirs, norms = their_losses(model, rows, accumulation, scheduler, warmup_ratio)
     steps, job = our_run(name, folder, start, rows, lr_scheduler_type=scheduler, warmup_ratio=warmup_ratio,
-                         gradient_accumulation_steps=accumulation)
+                         gradient_accumulation_steps=accumulation, **training)
     ours = [event["loss"] for event in steps]
     worst = max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
     worst_norm = max(abs(event["grad_norm"] - norm) / norm for event, norm in zip(steps, norms, strict=True))
@@ -79,30 +79,62 @@ def compare(targets, scheduler, warmup_ratio, accumulation, **options):
           f"of the gradient's norm {worst_norm:.2e}")
     assert theirs[-1] < theirs[0] - 0.05, "the reference did not learn, the comparison says nothing"
     assert worst < TOLERANCE, (ours, theirs)
-    return model, base, job
+    return job
+
+
+def compare_logits(name, folder, trained, job):
+    """PEFT's trained model, our adapter read by PEFT, and our adapter in our own model say the same."""
+    ids = [5, 9, 2, 77, 140, 3, 8]
+    tokens, out = FOLDER / "tokens.json", FOLDER / "logits.safetensors"
+    tokens.write_text(json.dumps([ids]))
+    worker("logits", folder, "--tokens", tokens, "--out", out, "--dtype", "float32", "--adapter", job / "adapter")
+    with torch.no_grad():
+        theirs = trained.eval()(torch.tensor([ids])).logits[0]
+        plain = families.load(folder)
+        untrained = plain(torch.tensor([ids])).logits[0]
+        read = PeftModel.from_pretrained(plain, job / "adapter").eval()(torch.tensor([ids])).logits[0]
+    assert (theirs - untrained).abs().max() > 0.1 * theirs.std(), "training changed nothing"
+    for who, logits in (("PEFT", read), ("our model", load_file(out)["logits.0"])):
+        worst = ((logits - theirs).abs().max() / theirs.std()).item()
+        print(f"{name}: final logits of our adapter in {who} differ by {worst:.2e} of their standard deviation")
+        assert worst < 2e-2
+
+
+def compare_deepseek(targets, scheduler, warmup_ratio, accumulation, **options):
+    name = f"{targets}-{scheduler}-{accumulation}-{'-'.join(options)}"
+    folder = FOLDER / "base"
+    model = small.peft_model(small.base_model(folder), targets, **options)
+    job = compare(name, folder, model, scheduler, warmup_ratio, accumulation)
+    compare_logits(name, folder, model, job)
+    return job
 
 
 def test_attention_cosine():
-    compare("attention", "cosine", 0.1, 1)
+    compare_deepseek("attention", "cosine", 0.1, 1)
 
 
 def test_experts_linear_with_accumulation():
-    compare("experts", "linear", 0.0, 2)
+    compare_deepseek("experts", "linear", 0.0, 2)
 
 
 def test_rslora_constant_with_warmup():
-    compare("attention", "constant_with_warmup", 0.2, 1, use_rslora=True)
+    compare_deepseek("attention", "constant_with_warmup", 0.2, 1, use_rslora=True)
 
 
-def test_everything_and_the_final_adapter():
-    model, _, job = compare("everything", "constant", 0.0, 1)
-    ids = torch.tensor([[5, 9, 2, 77, 140, 3, 8]])
-    with torch.no_grad():
-        theirs = model.eval()(ids).logits
-        again = small.base_model(FOLDER / "base")
-        ours = PeftModel.from_pretrained(again, job / "adapter").eval()(ids).logits
-    worst = ((ours - theirs).abs().max() / theirs.std()).item()
-    assert worst < 2e-2, f"final logits differ by {worst} of their standard deviation"
+def test_dora():
+    compare_deepseek("attention", "cosine", 0.1, 1, use_dora=True)
+
+
+def test_everything():
+    compare_deepseek("everything", "constant", 0.0, 1)
+
+
+def test_attention_and_experts_of_the_other_mixtures():
+    for family in ("mixtral", "qwen3_moe", "granitemoe", "olmoe"):
+        for what in ("attention", "experts"):
+            name, folder = f"{family}-{what}", FOLDER / family
+            model = families.peft_model(families.base_model(family, folder), family, what)
+            compare_logits(name, folder, model, compare(name, folder, model, "constant", 0.0, 1))
 
 
 if __name__ == "__main__":

@@ -123,7 +123,9 @@ TEST(AdamW, TakesPyTorchsSteps) {
   optimizer.gradients().copy_(at::tensor({0.5f, -1.0f}));
   optimizer.step(0.1);
   optimizer.gradients().copy_(at::tensor({0.25f, 3.0f}));
+  const auto version = parameter._version();
   optimizer.step(0.1);
+  EXPECT_GT(parameter._version(), version);
   const at::Tensor expected = at::tensor({0.71428204f, -1.75941885f});
   EXPECT_LT((parameter.detach() - expected).abs().max().item<double>(), 1e-6);
   EXPECT_EQ(optimizer.steps(), 2);
