@@ -68,18 +68,26 @@ std::vector<WeightSpec> weight_table(const Blueprint& plan);
 ModelInfo model_info(const Blueprint& plan);
 std::unique_ptr<CausalModel> assemble(const Blueprint& plan, const Checkpoint& checkpoint, at::ScalarType dtype);
 
+struct BlueprintFamily {
+  Family family;
+  Blueprint (*blueprint)(const base::Fields& config);
+};
+
+// What the config.json of any family describes. UNIMPLEMENTED for another model_type; else as the family refuses.
+Blueprint read_blueprint(const base::Fields& config);
+
 // The entry for families/register.cc. `read` refuses what is missing, inconsistent or not implemented, naming the
 // field.
 template <Blueprint (*read)(const base::Fields&)>
-Family make_family(std::string name, std::vector<std::string> architectures, std::vector<std::string> others = {}) {
-  return {std::move(name),
-          std::move(others),
-          std::move(architectures),
-          [](const base::Fields& config) { return model_info(read(config)); },
-          [](const base::Fields& config) { return weight_table(read(config)); },
-          [](const base::Fields& config, const Checkpoint& checkpoint, at::ScalarType dtype) {
-            return assemble(read(config), checkpoint, dtype);
-          }};
+BlueprintFamily make_family(std::string name, std::vector<std::string> architectures,
+                            std::vector<std::string> others = {}) {
+  return {{std::move(name), std::move(others), std::move(architectures),
+           [](const base::Fields& config) { return model_info(read(config)); },
+           [](const base::Fields& config) { return weight_table(read(config)); },
+           [](const base::Fields& config, const Checkpoint& checkpoint, at::ScalarType dtype) {
+             return assemble(read(config), checkpoint, dtype);
+           }},
+          read};
 }
 
 }  // namespace masbak::models

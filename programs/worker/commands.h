@@ -21,6 +21,7 @@ void add_merge(CommandLine& line);
 void add_check(CommandLine& line);
 void add_estimate(CommandLine& line);
 void add_evaluate(CommandLine& line);
+void add_export(CommandLine& line);
 void add_generate(CommandLine& line);
 void add_logits(CommandLine& line);
 void add_inspect(CommandLine& line);

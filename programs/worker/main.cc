@@ -24,6 +24,7 @@ int run(int argc, char** argv) {
   add_train(line);
   add_estimate(line);
   add_evaluate(line);
+  add_export(line);
   add_generate(line);
   add_logits(line);
   add_inspect(line);

@@ -42,6 +42,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family deepseek_v2_family() { return make_family<read>("deepseek_v2", {"DeepseekV2ForCausalLM"}); }
+BlueprintFamily deepseek_v2_family() { return make_family<read>("deepseek_v2", {"DeepseekV2ForCausalLM"}); }
 
 }  // namespace masbak::models

@@ -2,10 +2,10 @@
 // to the best groups.
 #pragma once
 
-#include "models/families/causal_model.h"
+#include "models/families/blueprint.h"
 
 namespace masbak::models {
 
-Family deepseek_v2_family();
+BlueprintFamily deepseek_v2_family();
 
 }  // namespace masbak::models

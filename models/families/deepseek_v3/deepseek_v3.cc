@@ -20,6 +20,8 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family deepseek_v3_family() { return make_family<read>("deepseek_v3", {"DeepseekV3ForCausalLM"}, {"kimi_k2"}); }
+BlueprintFamily deepseek_v3_family() {
+  return make_family<read>("deepseek_v3", {"DeepseekV3ForCausalLM"}, {"kimi_k2"});
+}
 
 }  // namespace masbak::models

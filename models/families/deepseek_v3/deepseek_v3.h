@@ -2,10 +2,10 @@
 // then mixtures of experts behind a sigmoid router.
 #pragma once
 
-#include "models/families/causal_model.h"
+#include "models/families/blueprint.h"
 
 namespace masbak::models {
 
-Family deepseek_v3_family();
+BlueprintFamily deepseek_v3_family();
 
 }  // namespace masbak::models

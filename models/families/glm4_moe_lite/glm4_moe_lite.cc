@@ -51,6 +51,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family glm4_moe_lite_family() { return make_family<read>("glm4_moe_lite", {"Glm4MoeLiteForCausalLM"}); }
+BlueprintFamily glm4_moe_lite_family() { return make_family<read>("glm4_moe_lite", {"Glm4MoeLiteForCausalLM"}); }
 
 }  // namespace masbak::models

@@ -1,10 +1,10 @@
 // GLM-4.7-Flash (2026): DeepSeek-V3's layers, with a list that says which are dense.
 #pragma once
 
-#include "models/families/causal_model.h"
+#include "models/families/blueprint.h"
 
 namespace masbak::models {
 
-Family glm4_moe_lite_family();
+BlueprintFamily glm4_moe_lite_family();
 
 }  // namespace masbak::models

@@ -19,6 +19,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family granite_family() { return make_family<read>("granite", {"GraniteForCausalLM"}); }
+BlueprintFamily granite_family() { return make_family<read>("granite", {"GraniteForCausalLM"}); }
 
 }  // namespace masbak::models

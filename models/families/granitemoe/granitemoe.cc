@@ -28,6 +28,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family granitemoe_family() { return make_family<read>("granitemoe", {"GraniteMoeForCausalLM"}); }
+BlueprintFamily granitemoe_family() { return make_family<read>("granitemoe", {"GraniteMoeForCausalLM"}); }
 
 }  // namespace masbak::models

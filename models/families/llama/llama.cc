@@ -18,6 +18,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family llama_family() { return make_family<read>("llama", {"LlamaForCausalLM"}); }
+BlueprintFamily llama_family() { return make_family<read>("llama", {"LlamaForCausalLM"}); }
 
 }  // namespace masbak::models

@@ -1,10 +1,10 @@
 // Llama (1 to 3) and every dense model that calls itself so: grouped-query attention and gated MLPs.
 #pragma once
 
-#include "models/families/causal_model.h"
+#include "models/families/blueprint.h"
 
 namespace masbak::models {
 
-Family llama_family();
+BlueprintFamily llama_family();
 
 }  // namespace masbak::models

@@ -25,6 +25,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family mixtral_family() { return make_family<read>("mixtral", {"MixtralForCausalLM"}); }
+BlueprintFamily mixtral_family() { return make_family<read>("mixtral", {"MixtralForCausalLM"}); }
 
 }  // namespace masbak::models

@@ -29,6 +29,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family olmoe_family() { return make_family<read>("olmoe", {"OlmoeForCausalLM"}); }
+BlueprintFamily olmoe_family() { return make_family<read>("olmoe", {"OlmoeForCausalLM"}); }
 
 }  // namespace masbak::models

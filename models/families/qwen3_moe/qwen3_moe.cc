@@ -37,6 +37,6 @@ Blueprint read(const base::Fields& config) {
 
 }  // namespace
 
-Family qwen3_moe_family() { return make_family<read>("qwen3_moe", {"Qwen3MoeForCausalLM"}); }
+BlueprintFamily qwen3_moe_family() { return make_family<read>("qwen3_moe", {"Qwen3MoeForCausalLM"}); }
 
 }  // namespace masbak::models
