@@ -1,6 +1,7 @@
 #include "models/tokenizer/chat_context.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "models/tokenizer/jinja/json_reader.h"
 #include "models/tokenizer/jinja/string_methods.h"
@@ -21,6 +22,17 @@ void set(Pairs& pairs, std::string_view key, const Value& value) {
     return;
   }
   pairs.emplace_back(Value::string(std::string(key)), value);
+}
+
+// The message without keys that hold null, as transformers' apply_chat_template passes it: many templates would write
+// "None" where they cope with a key that is not there (OpenAI's API has content null beside tool calls).
+Value without_nulls(const Value& message) {
+  const auto& items = message.dict().items;
+  const auto is_null = [](const auto& item) { return item.second.is_none(); };
+  if (std::none_of(items.begin(), items.end(), is_null)) return message;
+  Pairs pairs;
+  std::remove_copy_if(items.begin(), items.end(), std::back_inserter(pairs), is_null);
+  return jinja::make_dict(std::move(pairs));
 }
 
 // transformers 5 passes a message's reasoning under each of the names that templates read.
@@ -58,7 +70,7 @@ Value prepared_messages(const Value& messages) {
       base::fail_input("expected a message with role and content, found " + shown(message),
                        {.field = "messages[" + std::to_string(result.size()) + "]"});
     }
-    result.push_back(with_reasoning_names(message));
+    result.push_back(with_reasoning_names(without_nulls(message)));
   }
   return jinja::make_list(std::move(result));
 }

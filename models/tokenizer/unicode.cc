@@ -75,9 +75,22 @@ size_t valid_utf8_prefix(std::string_view text) {
         continue;
       }
     }
-    size_t length = check_character(text, at, bad);
-    if (length == 0) return at;
-    at += length;
+    // What most text outside of ASCII is: two bytes, and the three of a lead that bounds no byte behind it further.
+    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+    const unsigned char lead = byte(at);
+    const bool two = at + 1 < text.size() && (byte(at + 1) & 0xC0) == 0x80;
+    if (lead < 0x80) {
+      ++at;
+    } else if (lead >= 0xC2 && lead <= 0xDF && two) {
+      at += 2;
+    } else if (lead > 0xE0 && lead < 0xEF && lead != 0xED && two && at + 2 < text.size() &&
+               (byte(at + 2) & 0xC0) == 0x80) {
+      at += 3;
+    } else {
+      const size_t length = check_character(text, at, bad);
+      if (length == 0) return at;
+      at += length;
+    }
   }
   return at;
 }

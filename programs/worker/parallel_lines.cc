@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <future>
 #include <optional>
 
 #include "base/error.h"
@@ -15,7 +16,8 @@
 namespace masbak::worker {
 namespace {
 
-constexpr size_t kReadBytes = 1 << 20, kMostBatchBytes = 16 << 20;
+// A batch is small enough that its lines and answers stay in the processor's caches and reuse the same memory.
+constexpr size_t kReadBytes = 1 << 20, kMostBatchBytes = 2 << 20;
 
 bool more_is_waiting() {
   pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
@@ -49,12 +51,31 @@ void write_all(std::string_view text) {
   }
 }
 
+// Writes one text while the next is being made.
+class Output {
+ public:
+  ~Output() {
+    if (writing_.valid()) writing_.wait();
+  }
+  void write(std::string text) {
+    flush();
+    writing_ = std::async(std::launch::async, [text = std::move(text)] { write_all(text); });
+  }
+  void flush() {
+    if (writing_.valid()) writing_.get();
+  }
+
+ private:
+  std::future<void> writing_;
+};
+
 struct Line {
   std::string_view text;
   int number;
 };
 
-void answer_batch(const std::vector<Line>& lines, const std::function<std::string(std::string_view, int)>& answer) {
+void answer_batch(const std::vector<Line>& lines, const std::function<std::string(std::string_view, int)>& answer,
+                  Output& output) {
   std::vector<std::string> answers(lines.size());
   std::vector<std::exception_ptr> errors(lines.size());
   models::parallel_for(lines.size(), 0, [&](size_t i) {
@@ -65,9 +86,13 @@ void answer_batch(const std::vector<Line>& lines, const std::function<std::strin
     }
   });
   std::string out;
+  size_t size = 0;
+  for (const std::string& each : answers) size += each.size() + 1;
+  out.reserve(size);
   for (size_t i = 0; i < lines.size(); ++i) {
     if (errors[i]) {
-      write_all(out);  // the answers to the lines before stand
+      output.write(std::move(out));  // the answers to the lines before stand
+      output.flush();
       try {
         std::rethrow_exception(errors[i]);
       } catch (const base::Error& error) {
@@ -77,7 +102,7 @@ void answer_batch(const std::vector<Line>& lines, const std::function<std::strin
     }
     out.append(answers[i]).append("\n");
   }
-  write_all(out);
+  output.write(std::move(out));
 }
 
 // Reads JSON text from the front.
@@ -193,6 +218,7 @@ bool read_lone_ids(std::string_view line, std::string_view field, std::vector<in
 void answer_lines_in_parallel(const std::function<std::string(std::string_view, int)>& answer) {
   std::string text;
   std::vector<Line> lines;
+  Output output;
   int number = 0;
   for (bool open = true; open;) {
     open = read_some(text);
@@ -208,9 +234,10 @@ void answer_lines_in_parallel(const std::function<std::string(std::string_view, 
       ++number;
       if (line.find_first_not_of(" \t\r") != std::string_view::npos) lines.push_back({line, number});
     }
-    answer_batch(lines, answer);
+    if (!lines.empty()) answer_batch(lines, answer, output);
     text.erase(0, std::min(begin, text.size()));
   }
+  output.flush();
 }
 
 }  // namespace masbak::worker

@@ -10,6 +10,7 @@ namespace masbak::models::jinja {
 
 using FilterTable = std::unordered_map<std::string_view, Filter>;
 const FilterTable& text_filters();
+const FilterTable& layout_filters();
 const FilterTable& sequence_filters();
 const FilterTable& selection_filters();
 

@@ -226,19 +226,6 @@ bool parse_integer(std::string_view text, int base, int64_t& number) {
   return *end == '\0' && !std::isspace(static_cast<unsigned char>(digits[0]));
 }
 
-bool parse_double(const Value& input, double& number) {
-  if (input.is_number()) {
-    number = input.as_double();
-    return true;
-  }
-  if (!input.is_string()) return false;
-  std::string text(strip(input.text(), nullptr, true, true));
-  if (text.empty() || text.find_first_of("xX(") != std::string::npos) return false;
-  char* end = nullptr;
-  number = std::strtod(text.c_str(), &end);
-  return *end == '\0';
-}
-
 Value to_integer(Render&, const Value& input, Arguments& arguments) {
   arguments.check("int", 2, {"default", "base"});
   const Value *other = arguments.find(0, "default"), *base = arguments.find(1, "base");
@@ -249,7 +236,7 @@ Value to_integer(Render&, const Value& input, Arguments& arguments) {
   if (radix != 0 && (radix < 2 || radix > 36)) fail("int() base must be >= 2 and <= 36, or 0");
   if (input.is_string() && parse_integer(input.text(), static_cast<int>(radix), number)) return Value::integer(number);
   double real = 0;
-  if (parse_double(input, real) && std::isfinite(real) && std::abs(real) < 9.2e18) {
+  if (number_of(input, real) && std::isfinite(real) && std::abs(real) < 9.2e18) {
     return Value::integer(static_cast<int64_t>(real));
   }
   return other == nullptr ? Value::integer(0) : *other;
@@ -260,7 +247,7 @@ Value to_float(Render&, const Value& input, Arguments& arguments) {
   if (input.is_undefined()) fail(input.text());
   const Value* other = arguments.find(0, "default");
   double number = 0;
-  if (parse_double(input, number)) return Value::number(number);
+  if (number_of(input, number)) return Value::number(number);
   return other == nullptr ? Value::number(0.0) : *other;
 }
 
@@ -324,7 +311,7 @@ const FilterTable& text_filters() {
 }
 
 Filter find_filter(std::string_view name) {
-  for (const FilterTable* table : {&text_filters(), &sequence_filters(), &selection_filters()}) {
+  for (const FilterTable* table : {&text_filters(), &layout_filters(), &sequence_filters(), &selection_filters()}) {
     if (auto found = table->find(name); found != table->end()) return found->second;
   }
   return nullptr;

@@ -80,6 +80,10 @@ Value strftime_now(Render& render, Arguments& arguments) {
   return render.make_text(local_time(string_argument(*format, "strftime_now")));
 }
 
+Value lorem_ipsum(Render&, Arguments&) {
+  fail("lipsum() makes up text at random, and so is not there; write the text into the template");
+}
+
 // joiner(", "): nothing the first time that it is called, its text from then on.
 struct Joiner : Callable {
   std::string separator;
@@ -153,6 +157,7 @@ const Globals* make_globals() {
   add("namespace", new_namespace);
   add("raise_exception", raise_exception);
   add("strftime_now", strftime_now);
+  add("lipsum", lorem_ipsum);
   return globals;
 }
 

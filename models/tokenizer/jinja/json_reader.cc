@@ -1,12 +1,126 @@
 #include "models/tokenizer/jinja/json_reader.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <charconv>
+#include <cstring>
 
 #include "models/tokenizer/unicode.h"
 
 namespace masbak::models::jinja {
 namespace {
+
+// The texts that most strings of conversations and tools are. Values of them are shared by all threads.
+constexpr std::string_view kFrequent[] = {"role",
+                                          "content",
+                                          "messages",
+                                          "user",
+                                          "assistant",
+                                          "system",
+                                          "tool",
+                                          "developer",
+                                          "name",
+                                          "type",
+                                          "function",
+                                          "arguments",
+                                          "id",
+                                          "tools",
+                                          "tool_calls",
+                                          "tool_call_id",
+                                          "reasoning_content",
+                                          "thinking",
+                                          "parameters",
+                                          "properties",
+                                          "required",
+                                          "description",
+                                          "object",
+                                          "string",
+                                          "integer",
+                                          "number",
+                                          "boolean",
+                                          "array",
+                                          "enum",
+                                          "items",
+                                          "default",
+                                          "text",
+                                          "image",
+                                          "documents",
+                                          "title",
+                                          "add_generation_prompt",
+                                          "strict",
+                                          "minimum",
+                                          "maximum",
+                                          "format",
+                                          "enable_thinking",
+                                          "additionalProperties",
+                                          "return",
+                                          "json",
+                                          "query",
+                                          "",
+                                          "reasoning",
+                                          "continue_final_message"};
+
+class FrequentTexts {
+ public:
+  // Never freed: all threads read it until the very end.
+  static const FrequentTexts& instance() {
+    static const FrequentTexts* texts = new FrequentTexts;
+    return *texts;
+  }
+
+  const Value* find(std::string_view text) const {
+    for (size_t i = place(text); !table_[i].is_none(); i = (i + 1) % kPlaces) {
+      if (table_[i].text() == text) return &table_[i];
+    }
+    return nullptr;
+  }
+
+  static constexpr size_t kLongest = 22;
+
+ private:
+  static constexpr size_t kPlaces = 256;
+
+  FrequentTexts() {
+    for (std::string_view text : kFrequent) {
+      size_t i = place(text);
+      while (!table_[i].is_none()) i = (i + 1) % kPlaces;
+      table_[i] = Value::string(std::string(text));
+      pins_.pin(table_[i]);
+    }
+  }
+
+  static size_t place(std::string_view text) {
+    if (text.empty()) return 0;
+    const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<unsigned char>(text[i])); };
+    return (byte(0) * 7 + byte(text.size() - 1) * 31 + text.size() * 13) % kPlaces;
+  }
+
+  std::array<Value, kPlaces> table_;
+  Pins pins_;
+};
+
+// Number of bytes at the front of `text` that a JSON string holds as they are; with `ascii` only those of ASCII.
+size_t plain_prefix(std::string_view text, bool ascii) {
+  constexpr uint64_t kOnes = 0x0101010101010101ull, kHigh = kOnes << 7;
+  const auto zero_bytes = [](uint64_t word) { return (word - kOnes) & ~word & kHigh; };
+  size_t at = 0;
+  for (; at + 8 <= text.size(); at += 8) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + at, 8);
+    if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+    uint64_t found = (word - kOnes * 0x20) & ~word & kHigh;
+    found |= zero_bytes(word ^ kOnes * '"') | zero_bytes(word ^ kOnes * '\\');
+    if (ascii) found |= (word & kHigh) | zero_bytes(word ^ kOnes * 0x7F);
+    // The lowest bit is that of the first byte found; those above it may be there by a borrow.
+    if (found != 0) return at + static_cast<size_t>(std::countr_zero(found)) / 8;
+  }
+  for (; at < text.size(); ++at) {
+    const unsigned char c = static_cast<unsigned char>(text[at]);
+    if (c < 0x20 || c == '"' || c == '\\' || (ascii && c >= 0x7F)) break;
+  }
+  return at;
+}
 
 class Reader {
  public:
@@ -44,12 +158,7 @@ class Reader {
     switch (*at_) {
       case '{': return object(out, depth);
       case '[': return array(out, depth);
-      case '"': {
-        std::string text;
-        if (!string(text)) return false;
-        out = Value::string(std::move(text));
-        return true;
-      }
+      case '"': return string(out);
       case 't': return word("true", Value::boolean(true), out);
       case 'f': return word("false", Value::boolean(false), out);
       case 'n': return word("null", Value(), out);
@@ -64,7 +173,7 @@ class Reader {
     skip_space();
     if (!skip('}')) {
       do {
-        std::string key;
+        Value key;
         skip_space();
         if (at_ == end_ || *at_ != '"' || !string(key)) return false;
         skip_space();
@@ -72,7 +181,7 @@ class Reader {
         skip_space();
         Value value;
         if (!read(value, depth + 1)) return false;
-        items.emplace_back(Value::string(std::move(key)), std::move(value));
+        items.emplace_back(std::move(key), std::move(value));
         skip_space();
       } while (skip(','));
       if (!skip('}')) return false;
@@ -100,16 +209,31 @@ class Reader {
     return true;
   }
 
-  bool string(std::string& out) {
+  size_t plain() const { return plain_prefix({at_, static_cast<size_t>(end_ - at_)}, false); }
+
+  bool string(Value& out) {
     ++at_;
+    const std::string_view text(at_, plain());
+    if (text.data() + text.size() == end_) return false;
+    if (text.data()[text.size()] != '"') return string_with_escapes(out);
+    at_ += text.size() + 1;
+    const Value* known = text.size() <= FrequentTexts::kLongest ? frequent_.find(text) : nullptr;
+    out = known != nullptr ? *known : Value::string(std::string(text));
+    return true;
+  }
+
+  bool string_with_escapes(Value& out) {
+    std::string text;
     while (true) {
-      const char* plain = at_;
-      while (at_ != end_ && *at_ != '"' && *at_ != '\\' && static_cast<unsigned char>(*at_) >= 0x20) ++at_;
-      out.append(plain, at_);
+      const size_t count = plain();
+      text.append(at_, count);
+      at_ += count;
       if (at_ == end_ || static_cast<unsigned char>(*at_) < 0x20) return false;
-      if (*at_++ == '"') return true;
-      if (at_ == end_ || !escape(out)) return false;
+      if (*at_++ == '"') break;
+      if (at_ == end_ || !escape(text)) return false;
     }
+    out = Value::string(std::move(text));
+    return true;
   }
 
   bool escape(std::string& out) {
@@ -172,6 +296,7 @@ class Reader {
 
   const char* at_;
   const char* end_;
+  const FrequentTexts& frequent_ = FrequentTexts::instance();
 };
 
 void append_code(std::string& out, unsigned code) {
@@ -190,14 +315,9 @@ std::optional<Value> read_json_value(std::string_view text) {
 void append_json_string(std::string& out, std::string_view text, bool ascii) {
   out += '"';
   for (size_t at = 0; at < text.size();) {
-    size_t plain = at;
-    while (plain < text.size()) {
-      const unsigned char c = static_cast<unsigned char>(text[plain]);
-      if (c < 0x20 || c == '"' || c == '\\' || (ascii && c >= 0x7F)) break;
-      ++plain;
-    }
-    out.append(text, at, plain - at);
-    at = plain;
+    const size_t plain = plain_prefix(text.substr(at), ascii);
+    out.append(text, at, plain);
+    at += plain;
     if (at == text.size()) break;
     static constexpr std::string_view kNamed = "\"\\\n\r\t\b\f", kLetters = "\"\\nrtbf";
     if (const size_t named = kNamed.find(text[at]); named != std::string_view::npos) {

@@ -110,20 +110,10 @@ Value splitlines(Render& render, const Value& self, Arguments& arguments) {
   arguments.check("splitlines", 1, {"keepends"});
   const Value* keep = arguments.find(0, "keepends");
   bool keep_ends = keep != nullptr && truth(*keep);
-  const std::string& text = self.text();
   Items items;
-  size_t begin = 0;
-  for (size_t at = 0; at < text.size();) {
-    size_t end = at;
-    char32_t point = next_code_point(text, at);
-    bool breaks = (point >= 0x0A && point <= 0x0D) || (point >= 0x1C && point <= 0x1E) || point == 0x85 ||
-                  point == 0x2028 || point == 0x2029;
-    if (!breaks) continue;
-    if (point == '\r' && at < text.size() && text[at] == '\n') ++at;
-    items.push_back(like(render, self, text.substr(begin, (keep_ends ? at : end) - begin)));
-    begin = at;
+  for (std::string_view line : lines_of(self.text(), keep_ends)) {
+    items.push_back(like(render, self, std::string(line)));
   }
-  if (begin < text.size()) items.push_back(like(render, self, text.substr(begin)));
   render.spend(static_cast<int64_t>(items.size()));
   return make_list(std::move(items));
 }

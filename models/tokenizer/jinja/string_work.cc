@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <functional>
 
 #include "models/tokenizer/jinja/string_methods.h"
@@ -53,6 +54,36 @@ std::string replace(std::string_view text, std::string_view old, std::string_vie
   }
   grow(text.substr(at));
   return out;
+}
+
+std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends) {
+  std::vector<std::string_view> lines;
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = at;
+    const char32_t point = next_code_point(text, at);
+    const bool breaks = (point >= 0x0A && point <= 0x0D) || (point >= 0x1C && point <= 0x1E) || point == 0x85 ||
+                        point == 0x2028 || point == 0x2029;
+    if (!breaks) continue;
+    if (point == '\r' && at < text.size() && text[at] == '\n') ++at;
+    lines.push_back(text.substr(begin, (keep_ends ? at : end) - begin));
+    begin = at;
+  }
+  if (begin < text.size()) lines.push_back(text.substr(begin));
+  return lines;
+}
+
+bool number_of(const Value& value, double& number) {
+  if (value.is_number()) {
+    number = value.as_double();
+    return true;
+  }
+  if (!value.is_string() && value.type() != Value::Type::kBigInt) return false;
+  const std::string text(strip(value.text(), nullptr, true, true));
+  if (text.empty() || text.find_first_of("xX(") != std::string::npos) return false;
+  char* end = nullptr;
+  number = std::strtod(text.c_str(), &end);
+  return *end == '\0';
 }
 
 std::string python_upper(std::string_view text) { return to_upper(text); }

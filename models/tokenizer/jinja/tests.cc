@@ -1,6 +1,4 @@
 // The tests of jinja2: `x is NAME`.
-#include <cmath>
-
 #include "models/tokenizer/jinja/parser.h"
 #include "models/tokenizer/jinja/string_methods.h"
 
@@ -18,16 +16,9 @@ bool bare(const Arguments& arguments) {
   return true;
 }
 
-int64_t whole(const Value& value) {
-  if (value.is_undefined()) fail(value.text());
-  if (!value.is_integer()) fail("not all arguments converted: an integer is required, not " + type_name(value));
-  return value.as_integer();
-}
-
-double rest_of_two(const Value& value) {
-  if (value.type() != Value::Type::kFloat) return static_cast<double>(whole(value) & 1);
-  const double number = value.as_double();
-  return number - 2 * std::floor(number / 2);
+// `value % by == wanted` as Python does it: a text is formatted, which makes a text that equals no number.
+bool leaves(Render& render, const Value& value, const Value& by, int64_t wanted) {
+  return equal(binary(render, BinaryOp::kMod, value, by), Value::integer(wanted));
 }
 
 const Value& hashable(const Value& value) {
@@ -47,17 +38,6 @@ bool is_iterable(const Value& value) {
 bool is_sequence(const Value& value) {
   return value.is_undefined() || value.is_string() || value.is_dict() ||
          (value.is_list() && value.list().is_sequence());
-}
-
-bool divisible(const Value& value, const Arguments& arguments) {
-  if (value.type() == Value::Type::kFloat) {
-    const double divisor = static_cast<double>(whole(operand(arguments)));
-    if (divisor == 0) fail("float modulo");
-    return std::fmod(value.as_double(), divisor) == 0;
-  }
-  int64_t by = whole(operand(arguments));
-  if (by == 0) fail("integer division or modulo by zero");
-  return by == -1 || whole(value) % by == 0;
 }
 
 using Table = std::unordered_map<std::string_view, Test>;
@@ -87,9 +67,9 @@ const Table& table() {
       {"escaped", [](Render&, V v, A a) { return bare(a) && v.is_markup(); }},
       {"lower", [](Render&, V v, A a) { return bare(a) && all_lower(to_text(v)); }},
       {"upper", [](Render&, V v, A a) { return bare(a) && all_upper(to_text(v)); }},
-      {"odd", [](Render&, V v, A a) { return bare(a) && rest_of_two(v) == 1; }},
-      {"even", [](Render&, V v, A a) { return bare(a) && rest_of_two(v) == 0; }},
-      {"divisibleby", [](Render&, V v, A a) { return divisible(v, a); }},
+      {"odd", [](Render& r, V v, A a) { return bare(a) && leaves(r, v, Value::integer(2), 1); }},
+      {"even", [](Render& r, V v, A a) { return bare(a) && leaves(r, v, Value::integer(2), 0); }},
+      {"divisibleby", [](Render& r, V v, A a) { return leaves(r, v, operand(a), 0); }},
       {"in", [](Render&, V v, A a) { return contains(operand(a), v); }},
       {"filter",
        [](Render&, V v, A a) { return bare(a) && hashable(v).is_string() && find_filter(v.text()) != nullptr; }},

@@ -16,7 +16,10 @@ int depth_of(const Value& value) {
   return 0;
 }
 
-std::string unhashable(const Value& key) { return "unhashable type: '" + type_name(key) + "'"; }
+void check_hashable(const Value& key) {
+  const bool mutable_list = key.is_list() && key.list().kind == List::Kind::kList;
+  if (key.is_dict() || mutable_list) fail("unhashable type: '" + type_name(key) + "'");
+}
 
 thread_local Work* current_work = nullptr;
 
@@ -106,8 +109,7 @@ const Value* Dict::find(std::string_view key) const {
 
 const Value* Dict::find(const Value& key) const {
   if (key.is_string()) return find(std::string_view(key.text()));
-  bool hashable = !key.is_dict() && !(key.is_list() && key.list().kind == List::Kind::kList);
-  if (!hashable) fail(unhashable(key));
+  check_hashable(key);
   for (const auto& [name, value] : items) {
     if (equal(name, key)) return &value;
   }
@@ -164,19 +166,34 @@ Value make_list(Items items, List::Kind kind) {
 Value make_dict(std::vector<std::pair<Value, Value>> items) {
   Work::spend(static_cast<int64_t>(items.size()));
   auto dict = make_object<Dict>();
-  dict->items.reserve(items.size());
-  bool indexed = items.size() > kIndexFrom;
-  for (auto& [key, value] : items) {
-    dict->depth = std::max(dict->depth, depth_of(value) + 1);
-    if (const Value* old = dict->find(key)) {
-      *const_cast<Value*>(old) = std::move(value);
+  const bool indexed = items.size() > kIndexFrom;
+  size_t kept = 0;
+  const auto earlier = [&](const Value& key) -> Value* {
+    if (indexed && key.is_string()) {
+      auto found = dict->index.find(key.text());
+      return found == dict->index.end() ? nullptr : &items[found->second].second;
+    }
+    for (size_t i = 0; i < kept; ++i) {
+      const Value& other = items[i].first;
+      const bool alike = key.is_string() ? other.is_string() && other.text() == key.text() : equal(other, key);
+      if (alike) return &items[i].second;
+    }
+    return nullptr;
+  };
+  for (auto& item : items) {
+    dict->depth = std::max(dict->depth, depth_of(item.second) + 1);
+    check_hashable(item.first);
+    if (Value* old = earlier(item.first)) {
+      *old = std::move(item.second);
       continue;
     }
-    dict->items.emplace_back(std::move(key), std::move(value));
-    const Value& stored = dict->items.back().first;
+    if (&items[kept] != &item) items[kept] = std::move(item);
     // The view stays good: the text lives behind a pointer that the pair holds.
-    if (indexed && stored.is_string()) dict->index.emplace(stored.text(), dict->items.size() - 1);
+    if (indexed && items[kept].first.is_string()) dict->index.emplace(items[kept].first.text(), kept);
+    ++kept;
   }
+  items.resize(kept);
+  dict->items = std::move(items);
   check_value_depth(dict->depth);
   return Value::object(Value::Type::kDict, dict);
 }

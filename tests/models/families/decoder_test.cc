@@ -6,7 +6,10 @@
 namespace masbak::models {
 namespace {
 
+using testing::difference;
+using testing::piecewise_logits;
 using testing::small_model;
+using testing::whole_logits;
 
 std::vector<int32_t> some_ids(int64_t count, int64_t step = 7) {
   std::vector<int32_t> ids;
@@ -14,32 +17,10 @@ std::vector<int32_t> some_ids(int64_t count, int64_t step = 7) {
   return ids;
 }
 
-at::Tensor whole_logits(CausalModel& model, const std::vector<int32_t>& ids) {
-  const at::NoGradGuard no_grad;
-  return model.logits(model.hidden(make_batch({ids})));
-}
-
-// Feeds `ids` through one cache in pieces of the given lengths.
-at::Tensor piecewise_logits(CausalModel& model, const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths) {
-  const at::NoGradGuard no_grad;
-  const auto cache = model.make_cache();
-  std::vector<at::Tensor> rows;
-  auto next = ids.begin();
-  for (int64_t length : lengths) {
-    Batch batch = make_batch({std::vector<int32_t>(next, next + length)});
-    batch.slices[0].cache = cache.get();
-    rows.push_back(model.logits(model.hidden(batch)));
-    next += length;
-  }
-  return at::cat(rows);
-}
-
-double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
-
 TEST(Decoder, CacheInPiecesEqualsTheWhole) {
   auto model = small_model();
   const std::vector<int32_t> ids = some_ids(40);
-  const at::Tensor whole = whole_logits(*model, ids);
+  const at::Tensor whole = whole_logits(*model, {ids});
   EXPECT_LT(difference(piecewise_logits(*model, ids, std::vector<int64_t>(40, 1)), whole), 2e-5);
   EXPECT_LT(difference(piecewise_logits(*model, ids, {1, 8, 3, 20, 8}), whole), 2e-5);  // absorbed and plain
 }
@@ -59,9 +40,9 @@ TEST(Decoder, PrefillAndDecodeMixInOneBatch) {
   mixed.slices[1].cache = b.get();
   mixed.slices[2].cache = c.get();
   const at::Tensor logits = model->logits(model->hidden(mixed));
-  EXPECT_LT(difference(logits[0], whole_logits(*model, first)[11]), 2e-5);
-  EXPECT_LT(difference(logits.narrow(0, 1, 9), whole_logits(*model, second)), 2e-5);
-  EXPECT_LT(difference(logits[10], whole_logits(*model, third)[19]), 2e-5);
+  EXPECT_LT(difference(logits[0], whole_logits(*model, {first})[11]), 2e-5);
+  EXPECT_LT(difference(logits.narrow(0, 1, 9), whole_logits(*model, {second})), 2e-5);
+  EXPECT_LT(difference(logits[10], whole_logits(*model, {third})[19]), 2e-5);
 }
 
 TEST(Decoder, CacheHoldsLatentsAndRotaryKeysAlone) {
@@ -94,35 +75,35 @@ TEST(Decoder, CacheGrowsGeometricallyAndTruncates) {
   Batch again = make_batch({{ids[10]}});
   again.slices[0].cache = cache.get();
   const std::vector<int32_t> eleven(ids.begin(), ids.begin() + 11);
-  EXPECT_LT(difference(model->logits(model->hidden(again))[0], whole_logits(*model, eleven)[10]), 2e-5);
+  EXPECT_LT(difference(model->logits(model->hidden(again))[0], whole_logits(*model, {eleven})[10]), 2e-5);
 }
 
 TEST(Decoder, RefusesMoreTokensThanPositions) {
   auto model = small_model();
-  EXPECT_THROW(whole_logits(*model, some_ids(testing::kPositions + 1)), base::Error);
+  EXPECT_THROW(whole_logits(*model, {some_ids(testing::kPositions + 1)}), base::Error);
 }
 
 TEST(Decoder, AttentionNeverCrossesSlices) {
   auto model = small_model(2);
   const at::NoGradGuard no_grad;
   const at::Tensor together = model->logits(model->hidden(make_batch({some_ids(11), some_ids(7, 3)})));
-  EXPECT_LT(difference(together.narrow(0, 0, 11), whole_logits(*model, some_ids(11))), 2e-5);
-  EXPECT_LT(difference(together.narrow(0, 11, 7), whole_logits(*model, some_ids(7, 3))), 2e-5);
+  EXPECT_LT(difference(together.narrow(0, 0, 11), whole_logits(*model, {some_ids(11)})), 2e-5);
+  EXPECT_LT(difference(together.narrow(0, 11, 7), whole_logits(*model, {some_ids(7, 3)})), 2e-5);
 }
 
 TEST(Decoder, SharedModelHasSlotsOfItsOwn) {
   auto model = small_model();
   auto shared = model->share();
   EXPECT_EQ(shared->embedding_weight().data_ptr(), model->embedding_weight().data_ptr());
-  const at::Tensor before = whole_logits(*model, some_ids(9));
+  const at::Tensor before = whole_logits(*model, {some_ids(9)});
   for (const Slot& slot : shared->slots()) {
     if (slot.name == "model.layers.1.mlp.shared_experts.up_proj" || slot.name == "model.layers.0.self_attn.kv_b_proj") {
       *slot.linear = make_projection((*slot.linear)->weight() * 1.5);
     }
   }
   shared->weights_changed();
-  EXPECT_EQ(difference(whole_logits(*model, some_ids(9)), before), 0.0);
-  const at::Tensor changed = whole_logits(*shared, some_ids(9));
+  EXPECT_EQ(difference(whole_logits(*model, {some_ids(9)}), before), 0.0);
+  const at::Tensor changed = whole_logits(*shared, {some_ids(9)});
   EXPECT_GT(difference(changed, before), 1e-3);
   EXPECT_LT(difference(piecewise_logits(*shared, some_ids(9), std::vector<int64_t>(9, 1)), changed), 2e-5);
 }

@@ -1,11 +1,12 @@
 // A random model of two layers, one dense and one with experts, put together in memory: for tests that need a
-// model but no files.
+// model but no files. Its logits, whole and through a cache.
 #pragma once
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <memory>
+#include <vector>
 
 #include "base/error.h"
 #include "models/families/decoder.h"
@@ -87,5 +88,29 @@ inline std::unique_ptr<CausalModel> small_model(uint64_t seed = 0, at::ScalarTyp
   parts.head = make_projection(parts.embedding_VD);
   return std::make_unique<Decoder>(std::move(parts));
 }
+
+// Logits of every token of the sequences, without a cache.
+inline at::Tensor whole_logits(CausalModel& model, const std::vector<std::vector<int32_t>>& sequences) {
+  const at::NoGradGuard no_grad;
+  return model.logits(model.hidden(make_batch(sequences)));
+}
+
+// The same for one sequence fed through one cache in pieces of the given lengths.
+inline at::Tensor piecewise_logits(CausalModel& model, const std::vector<int32_t>& ids,
+                                   const std::vector<int64_t>& lengths) {
+  const at::NoGradGuard no_grad;
+  const auto cache = model.make_cache();
+  std::vector<at::Tensor> rows;
+  auto next = ids.begin();
+  for (int64_t length : lengths) {
+    Batch batch = make_batch({std::vector<int32_t>(next, next + length)});
+    batch.slices[0].cache = cache.get();
+    rows.push_back(model.logits(model.hidden(batch)));
+    next += length;
+  }
+  return at::cat(rows);
+}
+
+inline double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 }  // namespace masbak::models::testing

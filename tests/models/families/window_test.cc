@@ -8,6 +8,10 @@
 namespace masbak::models {
 namespace {
 
+using testing::difference;
+using testing::piecewise_logits;
+using testing::whole_logits;
+
 constexpr int64_t kGroups = 2, kHeadSize = 8, kLong = 700;
 
 std::unique_ptr<Attention> windowed(int64_t window) {
@@ -50,33 +54,12 @@ std::vector<int32_t> ids(int64_t count, int64_t first = 3) {
   return ids;
 }
 
-at::Tensor whole(CausalModel& model, const std::vector<std::vector<int32_t>>& sequences) {
-  const at::NoGradGuard no_grad;
-  return model.logits(model.hidden(make_batch(sequences)));
-}
-
-at::Tensor in_pieces(CausalModel& model, const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths) {
-  const at::NoGradGuard no_grad;
-  const auto cache = model.make_cache();
-  std::vector<at::Tensor> rows;
-  auto next = ids.begin();
-  for (int64_t length : lengths) {
-    Batch batch = make_batch({std::vector<int32_t>(next, next + length)});
-    batch.slices[0].cache = cache.get();
-    rows.push_back(model.logits(model.hidden(batch)));
-    next += length;
-  }
-  return at::cat(rows);
-}
-
-double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
-
 TEST(Window, PiecesAndStepsEqualTheWhole) {
   for (int64_t window : {1, 4, 11, 300}) {
     auto windowed_model = model(window);
-    const at::Tensor all = whole(*windowed_model, {ids(40)});
-    EXPECT_LT(difference(in_pieces(*windowed_model, ids(40), std::vector<int64_t>(40, 1)), all), 2e-5) << window;
-    EXPECT_LT(difference(in_pieces(*windowed_model, ids(40), {1, 8, 3, 20, 8}), all), 2e-5) << window;
+    const at::Tensor all = whole_logits(*windowed_model, {ids(40)});
+    EXPECT_LT(difference(piecewise_logits(*windowed_model, ids(40), std::vector<int64_t>(40, 1)), all), 2e-5) << window;
+    EXPECT_LT(difference(piecewise_logits(*windowed_model, ids(40), {1, 8, 3, 20, 8}), all), 2e-5) << window;
   }
 }
 
@@ -85,22 +68,22 @@ TEST(Window, ATokenSeesItsWindowAndNoMore) {
   constexpr int64_t kWindow = 37;
   auto windowed_model = model(kWindow);
   const std::vector<int32_t> all = ids(kLong);
-  const at::Tensor logits = whole(*windowed_model, {all});
+  const at::Tensor logits = whole_logits(*windowed_model, {all});
   for (int64_t last : {36, 37, 255, 256, 292, 293, 511, 600, 699}) {
     const int64_t first = last - kWindow + 1;
-    const at::Tensor alone = whole(*windowed_model, {{all.begin() + first, all.begin() + last + 1}});
+    const at::Tensor alone = whole_logits(*windowed_model, {{all.begin() + first, all.begin() + last + 1}});
     EXPECT_LT(difference(alone[kWindow - 1], logits[last]), 5e-4) << last;
-    const at::Tensor fewer = whole(*windowed_model, {{all.begin() + first + 1, all.begin() + last + 1}});
+    const at::Tensor fewer = whole_logits(*windowed_model, {{all.begin() + first + 1, all.begin() + last + 1}});
     EXPECT_GT(difference(fewer[kWindow - 2], logits[last]), 5e-4) << last;
   }
 }
 
 TEST(Window, SequencesOfABatchDoNotMeet) {
   auto windowed_model = model(5);
-  const at::Tensor together = whole(*windowed_model, {ids(11), ids(23, 8), ids(1)});
-  EXPECT_LT(difference(together.narrow(0, 0, 11), whole(*windowed_model, {ids(11)})), 2e-5);
-  EXPECT_LT(difference(together.narrow(0, 11, 23), whole(*windowed_model, {ids(23, 8)})), 2e-5);
-  EXPECT_LT(difference(together.narrow(0, 34, 1), whole(*windowed_model, {ids(1)})), 2e-5);
+  const at::Tensor together = whole_logits(*windowed_model, {ids(11), ids(23, 8), ids(1)});
+  EXPECT_LT(difference(together.narrow(0, 0, 11), whole_logits(*windowed_model, {ids(11)})), 2e-5);
+  EXPECT_LT(difference(together.narrow(0, 11, 23), whole_logits(*windowed_model, {ids(23, 8)})), 2e-5);
+  EXPECT_LT(difference(together.narrow(0, 34, 1), whole_logits(*windowed_model, {ids(1)})), 2e-5);
 }
 
 }  // namespace

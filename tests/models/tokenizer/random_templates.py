@@ -40,6 +40,8 @@ FILTERS = ["trim", "upper", "lower", "title", "capitalize", "length", "count", "
            "indent(2, true)",
            "indent('> ', blank=true)", "truncate(5)", "truncate(4, true, '')", "wordcount", "replace('o', 'x')",
            "center(11)",
+           "pprint", "wordwrap(6)",
+           "wordwrap(9, false, '|', false)", "filesizeformat", "filesizeformat(true)", "xmlattr",
            "urlencode", "escape", "e", "safe", "format(1)", "attr('x')", "forceescape"]
 TESTS = ["defined", "undefined", "none", "string", "number", "integer", "float", "boolean", "true", "false", "mapping",
          "sequence", "iterable", "callable", "odd", "even", "divisibleby(2)", "divisibleby 3", "lower", "upper",

@@ -11,6 +11,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import json_worker  # noqa: E402
 from conversations import conversations  # noqa: E402
 from jinja2.exceptions import TemplateError  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+from tokenizers.models import BPE  # noqa: E402
+from transformers import PreTrainedTokenizerFast  # noqa: E402
 from transformers.utils.chat_template_utils import render_jinja_template  # noqa: E402
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
@@ -25,7 +28,9 @@ def templates():
 def reference(source, arguments):
     """What transformers renders, or why it refuses: {"text", "spans"} or {"error", "raised"}."""
     arguments = {**SPECIAL, **arguments}
-    messages = arguments.pop("messages")
+    # apply_chat_template drops the keys of a message that hold None before it renders
+    messages = [{key: value for key, value in message.items() if value is not None}
+                for message in arguments.pop("messages")]
     masks = "continue_final_message" not in arguments
     try:
         texts, spans = render_jinja_template([messages], chat_template=source, return_assistant_tokens_mask=masks,
@@ -33,6 +38,26 @@ def reference(source, arguments):
     except Exception as error:  # noqa: BLE001  any refusal
         return {"error": str(error), "raised": type(error) is TemplateError}
     return {"text": texts[0], "spans": [list(span) for span in spans[0]] if masks else None}
+
+
+def check_nulls(cases, answers):
+    """Messages with null, against apply_chat_template as a whole."""
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE()), **SPECIAL)
+    count = 0
+    for (name, source, about, arguments), answer in zip(cases, answers):
+        if not any(value is None for message in arguments["messages"] for value in message.values()):
+            continue
+        if "continue_final_message" in arguments:
+            continue
+        try:
+            expected = {"text": tokenizer.apply_chat_template(
+                arguments["messages"], chat_template=source, tokenize=False,
+                **{key: value for key, value in arguments.items() if key != "messages"})}
+        except Exception as error:  # noqa: BLE001  any refusal
+            expected = {"error": str(error)}
+        assert answer.get("text") == expected.get("text"), (name, about, expected, answer)
+        count += 1
+    return count
 
 
 def same(expected, got):
@@ -67,6 +92,7 @@ def main():
           f"{len(cases) // len(names)} conversations each: "
           f"{counts['rendered']} rendered alike, {counts['refused']} refused alike ({counts['raised']} by "
           f"raise_exception, in its words), {counts['spans']} assistant spans alike, {counts['wrong']} wrong")
+    print(check_nulls(cases, got), "renderings of messages with null as apply_chat_template makes them")
     print("not text-only, since they place images, audio or video:", ", ".join(media))
     assert only or (len(names) >= 70 and counts["rendered"] >= 2000 and counts["refused"] >= 200
                     and counts["spans"] > 500)

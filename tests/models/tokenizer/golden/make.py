@@ -55,9 +55,11 @@ def tokenizer_cases(tokenizer):
 
 def rendered(source, context):
     known = {"messages", "tools", "documents"}
+    # apply_chat_template drops the keys of a message that hold None before it renders
+    messages = [{key: value for key, value in message.items() if value is not None} for message in context["messages"]]
     try:
         texts_made, ranges = render_jinja_template(
-            [context["messages"]], tools=context.get("tools"), documents=context.get("documents"), chat_template=source,
+            [messages], tools=context.get("tools"), documents=context.get("documents"), chat_template=source,
             return_assistant_tokens_mask=True, **{key: value for key, value in context.items() if key not in known})
     except Exception as error:  # noqa: BLE001  the template's refusal is what is recorded
         return {"error": str(error)}
