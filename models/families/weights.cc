@@ -104,8 +104,15 @@ at::Tensor WeightReader::tensor(const std::string& name, at::ScalarType dtype) {
   if (parts.size() == 1 && parts[0].expert < 0) return read(parts[0], dtype);
   at::Tensor joined = at::empty(spec.shape, at::TensorOptions().dtype(dtype));
   for (const StoredTensor& part : parts) {
-    joined.select(0, part.expert).narrow(0, part.row, part.shape[0]).copy_(read(part, dtype));
-    release_pages(checkpoint_.at(part.name));
+    const at::Tensor place = joined.select(0, part.expert).narrow(0, part.row, part.shape[0]);
+    if (const auto small = quantised(part)) {
+      place.copy_(small->widened(dtype));
+      continue;
+    }
+    const TensorView& view = checkpoint_.at(part.name, part.shape);
+    used_.insert(part.name);
+    place.copy_(map_tensor(view));  // converts on the way: pieces of a type in between would leave holes in the heap
+    release_pages(view);
   }
   return joined;
 }
