@@ -55,8 +55,8 @@ Compiled compile_file(const ChatTemplateSource& source) {
 
 struct ChatTemplate::State {
   ChatTemplateSources sources;
-  std::vector<std::pair<std::string, jinja::Value>> special_tokens;
   jinja::Pins pins;
+  std::vector<std::pair<std::string, jinja::Value>> special_tokens;
   Compiled usual;  // the template called "default"; null if there is none
 
   // Others, when they are asked for.

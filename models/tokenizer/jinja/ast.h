@@ -131,12 +131,12 @@ struct Stmt {
 };
 
 struct Template {
+  Pins pins;  // the constants in `body`
   std::vector<std::string> names;
   std::unordered_map<std::string, int> name_ids;
   Block body;
   bool has_generation = false;
   int loop = -1, caller = -1, varargs = -1, kwargs = -1;  // ids of these names
-  Pins pins;                                              // the constants in `body`; last, since it must go first
 };
 
 }  // namespace masbak::models::jinja

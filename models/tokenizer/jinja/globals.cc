@@ -138,8 +138,8 @@ Value cycler(Render& render, Arguments& arguments) {
 }
 
 struct Globals {
-  std::unordered_map<std::string_view, Value> values;
   Pins pins;
+  std::unordered_map<std::string_view, Value> values;
 };
 
 // Never freed: all threads read it until the very end.

@@ -96,8 +96,8 @@ class FrequentTexts {
     return (byte(0) * 7 + byte(text.size() - 1) * 31 + text.size() * 13) % kPlaces;
   }
 
-  std::array<Value, kPlaces> table_;
   Pins pins_;
+  std::array<Value, kPlaces> table_;
 };
 
 // Number of bytes at the front of `text` that a JSON string holds as they are; with `ascii` only those of ASCII.

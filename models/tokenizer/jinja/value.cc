@@ -78,11 +78,20 @@ const List& Value::list() const { return get<List>(); }
 const Dict& Value::dict() const { return get<Dict>(); }
 
 Pins::~Pins() {
-  for (const Object* object : objects_) object->pinned = false;
+  // Lists and dicts let go of what is in them while all of it is still there.
+  for (Object* object : objects_) {
+    if (auto* list = dynamic_cast<List*>(object)) {
+      list->items.clear();
+    } else if (auto* dict = dynamic_cast<Dict*>(object)) {
+      dict->index.clear();
+      dict->items.clear();
+    }
+  }
+  for (const Object* object : objects_) delete object;
 }
 
 void Pins::pin(const Value& value) {
-  const Object* object = value.pointer();
+  Object* object = value.pointer();
   if (object == nullptr || object->pinned) return;
   object->pinned = true;
   objects_.push_back(object);

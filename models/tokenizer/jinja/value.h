@@ -166,7 +166,7 @@ class Value {
   const std::string& text() const;  // also the message of an undefined value, the digits of a big integer
   const struct List& list() const;
   const struct Dict& dict() const;
-  const Object* pointer() const { return holds_object() ? object_ : nullptr; }
+  Object* pointer() const { return holds_object() ? object_ : nullptr; }
   template <typename T>
   T& get() const {
     return static_cast<T&>(*object_);
@@ -233,7 +233,8 @@ struct Callable : Object {
   virtual Value call(Render& render, Arguments& arguments) const = 0;
 };
 
-// Values that live as long as this does and may be read by several threads. Must go before what holds them.
+// Owns values that several threads may read. What holds them no longer counts them, and must go before this does: in a
+// class it is declared first.
 class Pins {
  public:
   Pins() = default;
@@ -246,7 +247,7 @@ class Pins {
   void pin(const Value& value);  // with everything in it
 
  private:
-  std::vector<const Object*> objects_;
+  std::vector<Object*> objects_;
 };
 
 void check_value_depth(int depth);  // LimitError past kDeepestValue
