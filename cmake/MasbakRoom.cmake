@@ -1,7 +1,8 @@
-# masbak_room(NAME LINKS …): the library masbak_NAME from every .cc file below the current folder.
-# What a room may link is listed where it is called; what it may include, tests/tidy checks.
+# masbak_room(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): the library masbak_NAME from every .cc file below the current folder.
+# What a room may link is listed where it is called; what it may include, tests/tidy checks. PRECOMPILE and HEADERS name
+# the large headers that its sources share (MasbakPrecompile.cmake).
 function(masbak_room name)
-  cmake_parse_arguments(ROOM "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ROOM "" "PRECOMPILE" "SOURCES;LINKS;PRIVATE_LINKS;OPTIONS;HEADERS" ${ARGN})
   if(NOT ROOM_SOURCES)
     file(GLOB_RECURSE ROOM_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   endif()
@@ -12,12 +13,19 @@ function(masbak_room name)
   endif()
   add_library(masbak_${name} STATIC ${ROOM_SOURCES})
   target_link_libraries(masbak_${name} PUBLIC masbak_flags ${ROOM_LINKS} PRIVATE ${ROOM_PRIVATE_LINKS})
+  target_compile_options(masbak_${name} PRIVATE ${ROOM_OPTIONS})
+  if(ROOM_PRECOMPILE)
+    masbak_precompile(masbak_${name} ${ROOM_PRECOMPILE} ${ROOM_HEADERS})
+  endif()
 endfunction()
 
-# masbak_program(NAME LINKS …): build/bin/NAME from every .cc file below the current folder.
+# masbak_program(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): build/bin/NAME from every .cc file below the current folder.
 function(masbak_program name)
-  cmake_parse_arguments(PROGRAM "" "" "LINKS" ${ARGN})
+  cmake_parse_arguments(PROGRAM "" "PRECOMPILE" "LINKS;HEADERS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE masbak_flags ${PROGRAM_LINKS})
+  if(PROGRAM_PRECOMPILE)
+    masbak_precompile(${name} ${PROGRAM_PRECOMPILE} ${PROGRAM_HEADERS})
+  endif()
 endfunction()

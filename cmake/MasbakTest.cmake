@@ -1,8 +1,8 @@
-# masbak_tests(FOLDER LINKS …): every tests/FOLDER/**/X_test.cc becomes a program of its own and the
+# masbak_tests(FOLDER LINKS … PRECOMPILE KIND): every tests/FOLDER/**/X_test.cc becomes a program of its own and the
 # CTest entry "FOLDER.….X", labelled fast; a file that ends in _slow_test.cc is labelled slow.
 # A Python test (X_test.py) runs in the oracle environment and is labelled slow.
 function(masbak_tests folder)
-  cmake_parse_arguments(TESTS "" "" "LINKS" ${ARGN})
+  cmake_parse_arguments(TESTS "" "PRECOMPILE" "LINKS" ${ARGN})
   set(root ${CMAKE_SOURCE_DIR}/tests/${folder})
   file(GLOB_RECURSE support CONFIGURE_DEPENDS ${root}/*.cc)
   list(FILTER support EXCLUDE REGEX "_test\\.cc$")
@@ -18,6 +18,7 @@ function(masbak_tests folder)
     add_executable(${name} ${file})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_link_libraries(${name} PRIVATE ${TESTS_LINKS} GTest::gtest_main GTest::gmock)
+    masbak_precompile(${name} ${TESTS_PRECOMPILE} <gtest/gtest.h> <gmock/gmock.h>)
     add_test(NAME ${name} COMMAND ${name})
     masbak_test_environment(${name} ${label})
   endforeach()

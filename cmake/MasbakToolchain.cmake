@@ -6,7 +6,9 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2")
 
 find_program(MASBAK_CCACHE ccache)
 if(MASBAK_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${MASBAK_CCACHE})
+  # Without these ccache passes over every file that has a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${MASBAK_CCACHE})
 endif()
 find_program(MASBAK_MOLD mold)
 if(MASBAK_MOLD)
