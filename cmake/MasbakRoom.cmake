@@ -1,4 +1,5 @@
-# masbak_room(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): the library masbak_NAME from every .cc file below the current folder.
+# masbak_room(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): the library masbak_NAME from every .cc file below the current
+# folder.
 # What a room may link is listed where it is called; what it may include, tests/tidy checks. PRECOMPILE and HEADERS name
 # the large headers that its sources share (MasbakPrecompile.cmake).
 function(masbak_room name)
@@ -19,7 +20,8 @@ function(masbak_room name)
   endif()
 endfunction()
 
-# masbak_program(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): build/bin/NAME from every .cc file below the current folder.
+# masbak_program(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): build/bin/NAME from every .cc file
+# below the current folder.
 function(masbak_program name)
   cmake_parse_arguments(PROGRAM "" "PRECOMPILE" "LINKS;HEADERS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)

@@ -45,6 +45,16 @@ class PlainExpertProjection final : public ExpertSteps {
                            bool wanted) const override {
     return wanted ? grouped_product(dy_TO, w_EOI_.transpose(1, 2), offsets) : at::Tensor();
   }
+  // The weight itself, where it asks for a gradient.
+  std::vector<at::Tensor> trained() const override {
+    return w_EOI_.requires_grad() ? std::vector<at::Tensor>{w_EOI_} : std::vector<at::Tensor>{};
+  }
+  std::vector<at::Tensor> gradients(const at::Tensor& x_TI, const at::Tensor& dy_TO, const at::Tensor& weights_T,
+                                    const std::vector<int64_t>& offsets, const Kept&) const override {
+    if (!w_EOI_.requires_grad()) return {};
+    const at::Tensor dy = weights_T.defined() ? (dy_TO * weights_T.unsqueeze(1)).to(dy_TO.scalar_type()) : dy_TO;
+    return {grouped_outer(dy, x_TI, offsets)};
+  }
   at::Tensor weight() const override { return w_EOI_; }
   int64_t experts() const override { return w_EOI_.size(0); }
   int64_t in_features() const override { return w_EOI_.size(2); }

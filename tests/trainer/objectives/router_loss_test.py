@@ -72,7 +72,8 @@ def our_steps(family, rows):
 
 def compare(family):
     torch.manual_seed(1)
-    config = LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    config = LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM",
+                        target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
     model = get_peft_model(base_model(family), config)
     model.save_pretrained(FOLDER / f"{family}-start")
     rows = random_rows(STEPS * BATCH, FAMILIES[family]["vocab_size"])
@@ -81,7 +82,8 @@ def compare(family):
     assert len(steps) == STEPS
     worst = max(abs(step["loss"] - loss) / loss for step, loss in zip(steps, theirs, strict=True))
     worst_aux = max(abs(step["aux_loss"] - loss) / loss for step, loss in zip(steps, auxiliary, strict=True))
-    print(f"{family}: loss {theirs[0]:.4f} -> {theirs[-1]:.4f}, of it routers {auxiliary[0]:.4f} -> {auxiliary[-1]:.4f}; "
+    print(f"{family}: loss {theirs[0]:.4f} -> {theirs[-1]:.4f}, "
+          f"of it routers {auxiliary[0]:.4f} -> {auxiliary[-1]:.4f}; "
           f"worst relative difference {worst:.1e}, of the routers' part {worst_aux:.1e}")
     assert COEFFICIENT * auxiliary[0] > 100 * TOLERANCE * theirs[0], "the routers' part is too small to show"
     assert worst < TOLERANCE and worst_aux < TOLERANCE, (theirs, auxiliary, steps)
