@@ -79,59 +79,51 @@ int64_t numbers_of(const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-void GgufWriter::put(const std::string& key, uint32_t value) {
+void GgufWriter::begin_value(const std::string& key, uint32_t type) {
   append_text(metadata_, key);
-  append<uint32_t>(metadata_, kU32);
-  append(metadata_, value);
+  append(metadata_, type);
   ++keys_;
+}
+
+void GgufWriter::begin_array(const std::string& key, uint32_t type, size_t size) {
+  begin_value(key, kArray);
+  append(metadata_, type);
+  append<uint64_t>(metadata_, size);
+}
+
+void GgufWriter::put(const std::string& key, uint32_t value) {
+  begin_value(key, kU32);
+  append(metadata_, value);
 }
 
 void GgufWriter::put(const std::string& key, float value) {
-  append_text(metadata_, key);
-  append<uint32_t>(metadata_, kF32);
+  begin_value(key, kF32);
   append(metadata_, value);
-  ++keys_;
 }
 
 void GgufWriter::put(const std::string& key, bool value) {
-  append_text(metadata_, key);
-  append<uint32_t>(metadata_, kBool);
+  begin_value(key, kBool);
   append<uint8_t>(metadata_, value ? 1 : 0);
-  ++keys_;
 }
 
 void GgufWriter::put(const std::string& key, const std::string& value) {
-  append_text(metadata_, key);
-  append<uint32_t>(metadata_, kString);
+  begin_value(key, kString);
   append_text(metadata_, value);
-  ++keys_;
 }
 
 void GgufWriter::put(const std::string& key, const std::vector<std::string>& values) {
-  append_text(metadata_, key);
-  append<uint32_t>(metadata_, kArray);
-  append<uint32_t>(metadata_, kString);
-  append<uint64_t>(metadata_, values.size());
+  begin_array(key, kString, values.size());
   for (const std::string& value : values) append_text(metadata_, value);
-  ++keys_;
 }
 
 void GgufWriter::put(const std::string& key, const std::vector<int32_t>& values) {
-  append_text(metadata_, key);
-  append<uint32_t>(metadata_, kArray);
-  append<uint32_t>(metadata_, kI32);
-  append<uint64_t>(metadata_, values.size());
+  begin_array(key, kI32, values.size());
   for (const int32_t value : values) append(metadata_, value);
-  ++keys_;
 }
 
 void GgufWriter::put(const std::string& key, const std::vector<float>& values) {
-  append_text(metadata_, key);
-  append<uint32_t>(metadata_, kArray);
-  append<uint32_t>(metadata_, kF32);
-  append<uint64_t>(metadata_, values.size());
+  begin_array(key, kF32, values.size());
   for (const float value : values) append(metadata_, value);
-  ++keys_;
 }
 
 void GgufWriter::add(const std::string& name, std::vector<int64_t> shape, GgufType type,

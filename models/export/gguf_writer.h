@@ -43,6 +43,8 @@ class GgufWriter {
     uint64_t bytes() const;
   };
   std::string header() const;
+  void begin_value(const std::string& key, uint32_t type);
+  void begin_array(const std::string& key, uint32_t type, size_t size);  // of `size` values of the type
 
   std::string metadata_;
   uint64_t keys_ = 0;

@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import small_deepseek as small
 import small_families as families
 from masbak_oracle import main, worker
+from small_families import distance, our_logits, their_logits
 
 TOLERANCE = 1e-3  # of the logits' standard deviation, float32
 ROOT = tempfile.TemporaryDirectory(prefix="masbak-families-")
@@ -41,27 +42,6 @@ def what_of(family):
     return "both" if family in families.MIXTURES else "attention"
 
 
-def our_logits(jobs):
-    """[(model, adapter or None)] -> their logits, by one worker."""
-    (FOLDER / "tokens.json").write_text(json.dumps(TOKENS))
-    lines, outs = [], []
-    for number, (model, adapter) in enumerate(jobs):
-        outs.append(FOLDER / f"logits-{number}.safetensors")
-        lines.append({"model": str(model), "tokens": str(FOLDER / "tokens.json"), "out": str(outs[-1]),
-                      "dtype": "float32", **({"adapter": str(adapter)} if adapter else {})})
-    worker("logits", "--batch", input="".join(json.dumps(line) + "\n" for line in lines))
-    return [[load_file(out)[f"logits.{i}"] for i in range(len(TOKENS))] for out in outs]
-
-
-@torch.no_grad()
-def their_logits(model):
-    return [model(torch.tensor([ids])).logits[0] for ids in TOKENS]
-
-
-def distance(ours, theirs):
-    return max(((a - b).abs().max() / b.std()).item() for a, b in zip(ours, theirs, strict=True))
-
-
 def run_file(name, model, targets, path=None, steps=4, **adapter):
     rows = FOLDER / "rows.jsonl"
     small.write_rows(rows, small.random_rows(12, seed=3, vocabulary=157))
@@ -84,13 +64,13 @@ def test_reads_what_peft_writes():
     for family in ALL:
         for what in ("attention", "experts") if family in families.MIXTURES else ("attention",):
             plain = families.load(base(family))
-            untouched = their_logits(plain)
+            untouched = their_logits(plain, TOKENS)
             model = families.peft_model(plain, family, what, random_b=True, use_rslora=what == "experts")
-            wanted.append((f"{family} {what}", their_logits(model)))
+            wanted.append((f"{family} {what}", their_logits(model, TOKENS)))
             assert distance(wanted[-1][1], untouched) > 0.05, "the adapter changes nothing"
             model.save_pretrained(FOLDER / f"peft-{family}-{what}")
             jobs.append((base(family), FOLDER / f"peft-{family}-{what}"))
-    for (name, theirs), ours in zip(wanted, our_logits(jobs), strict=True):
+    for (name, theirs), ours in zip(wanted, our_logits(FOLDER, TOKENS, jobs), strict=True):
         print(f"{name}: {distance(ours, theirs):.1e}")
         assert distance(ours, theirs) < TOLERANCE, name
 
@@ -109,10 +89,10 @@ def test_peft_reads_what_we_write_and_the_plan_is_kept():
         assert {(t["name"], tuple(t["shape"])) for t in planned} == {(k, tuple(v.shape)) for k, v in written.items()}
         assert kept["trained_tensors"] == len(planned) and kept["frozen_tensors"] > len(planned) // 2, kept
         jobs.append((base(family), adapter))
-    for (folder, adapter), ours in zip(jobs, our_logits(jobs), strict=True):
+    for (folder, adapter), ours in zip(jobs, our_logits(FOLDER, TOKENS, jobs), strict=True):
         plain = families.load(folder)
-        untouched = their_logits(plain)
-        theirs = their_logits(PeftModel.from_pretrained(plain, adapter).eval())
+        untouched = their_logits(plain, TOKENS)
+        theirs = their_logits(PeftModel.from_pretrained(plain, adapter).eval(), TOKENS)
         print(f"{folder.name}: {distance(ours, theirs):.1e}, from the base {distance(theirs, untouched):.2f}")
         assert distance(ours, theirs) < TOLERANCE and distance(theirs, untouched) > 0.05, folder.name
 

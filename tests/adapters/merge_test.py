@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import small_families as families
 from masbak_oracle import main, worker
+from small_families import distance, our_logits, their_logits
 
 ROOT = tempfile.TemporaryDirectory(prefix="masbak-merge-")
 FOLDER = pathlib.Path(ROOT.name)
@@ -42,21 +43,6 @@ def as_fp8(source, folder):
     save_file(stored, folder / "model.safetensors", {"format": "pt"})
 
 
-def our_logits(jobs):
-    (FOLDER / "tokens.json").write_text(json.dumps(TOKENS))
-    lines, outs = [], []
-    for number, (model, adapter) in enumerate(jobs):
-        outs.append(FOLDER / f"logits-{number}.safetensors")
-        lines.append({"model": str(model), "tokens": str(FOLDER / "tokens.json"), "out": str(outs[-1]),
-                      "dtype": "float32", **({"adapter": str(adapter)} if adapter else {})})
-    worker("logits", "--batch", input="".join(json.dumps(line) + "\n" for line in lines))
-    return [[load_file(out)[f"logits.{i}"] for i in range(len(TOKENS))] for out in outs]
-
-
-def distance(ours, theirs):
-    return max(((a - b).abs().max() / b.std()).item() for a, b in zip(ours, theirs, strict=True))
-
-
 def test_merging_every_family_and_quantisation():
     jobs, names = [], []
     for family in families.FAMILIES:
@@ -79,12 +65,10 @@ def test_merging_every_family_and_quantisation():
             assert "quantization_config" not in config, (family, kind)
             jobs += [(folder, adapter), (out, None), (folder, None)]
             names.append((f"{family} {kind}", out))
-    logits = our_logits(jobs)
+    logits = our_logits(FOLDER, TOKENS, jobs)
     for number, (name, out) in enumerate(names):
         wanted, merged, untouched = logits[3 * number:3 * number + 3]
-        reference = families.load(out)
-        with torch.no_grad():
-            theirs = [reference(torch.tensor([ids])).logits[0] for ids in TOKENS]
+        theirs = their_logits(families.load(out), TOKENS)
         print(f"{name}: merged {distance(merged, wanted):.1e}, in transformers {distance(theirs, wanted):.1e}, "
               f"the adapter changes {distance(wanted, untouched):.2f}")
         assert distance(wanted, untouched) > 0.05, name

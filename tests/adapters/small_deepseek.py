@@ -36,9 +36,9 @@ def base_model(folder, seed=0, **changes):
     return DeepseekV3ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
-def peft_model(base, targets, seed=1, random_b=False, r=4, lora_alpha=8, **options):
+def with_lora(base, config, seed, random_b):
+    """PEFT's model with a start of its own by the seed; B is zero unless random_b."""
     torch.manual_seed(seed)
-    config = LoraConfig(r=r, lora_alpha=lora_alpha, task_type="CAUSAL_LM", **TARGETS[targets][0], **options)
     model = get_peft_model(base, config)
     if random_b:
         with torch.no_grad():
@@ -46,6 +46,11 @@ def peft_model(base, targets, seed=1, random_b=False, r=4, lora_alpha=8, **optio
                 if "lora_B" in name:
                     tensor.normal_(std=0.2)
     return model.eval()
+
+
+def peft_model(base, targets, seed=1, random_b=False, r=4, lora_alpha=8, **options):
+    config = LoraConfig(r=r, lora_alpha=lora_alpha, task_type="CAUSAL_LM", **TARGETS[targets][0], **options)
+    return with_lora(base, config, seed, random_b)
 
 
 def random_rows(count, seed, longest=20, vocabulary=CONFIG["vocab_size"]):

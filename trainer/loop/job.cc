@@ -34,7 +34,6 @@ void remove_leftovers(const fs::path& checkpoints) {
 
 // Not getrusage's ru_maxrss: a new program begins with that of the process that started it.
 int64_t peak_memory_bytes() {
-  // Not ru_maxrss: that keeps the size of the program that started this one.
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
