@@ -43,19 +43,13 @@ std::vector<std::pair<std::string, double>> read_pattern(const Fields& adapter, 
   return result;
 }
 
-std::vector<std::string> read_list(const Fields& adapter, const std::string& key) {
-  if (!adapter.has(key)) return {};
-  if (adapter.raw(key).is_string()) return {adapter.get<std::string>(key)};
-  return adapter.get<std::vector<std::string>>(key);
-}
-
 void read_layers(const Fields& adapter, LoraConfig* config) {
   if (adapter.has("layers_to_transform")) {
     config->layers_to_transform = adapter.raw("layers_to_transform").is_number()
                                       ? std::vector<int64_t>{adapter.get<int64_t>("layers_to_transform")}
                                       : adapter.get<std::vector<int64_t>>("layers_to_transform");
   }
-  config->layers_pattern = read_list(adapter, "layers_pattern");
+  config->layers_pattern = name_list(adapter, "layers_pattern");
   if (!config->layers_pattern.empty() && config->layers_to_transform.empty()) {
     adapter.fail("layers_pattern", "expected layers_to_transform beside it, as in PEFT");
   }
@@ -159,6 +153,12 @@ void write_list(std::ostream& out, const char* key, const std::vector<Item>& ite
 }
 
 }  // namespace
+
+std::vector<std::string> name_list(const Fields& fields, const std::string& key) {
+  if (!fields.has(key)) return {};
+  if (fields.raw(key).is_string()) return {fields.get<std::string>(key)};
+  return fields.get<std::vector<std::string>>(key);
+}
 
 bool is_group(const std::string& name) {
   for (const std::string& group : group_names()) {

@@ -123,7 +123,7 @@ bool is_off(const Json& value) {
 }
 
 // Anything that would make the adapter another function than plain LoRA.
-void refuse_unbuilt(const Fields& config) {
+void refuse_what_changes_the_function(const Fields& config) {
   if (config.get<std::string>("peft_type", "LORA") != "LORA") {
     config.fail("peft_type",
                 "expected LORA, found '" + config.get<std::string>("peft_type") + "'; Masbak reads LoRA adapters only");
@@ -136,7 +136,8 @@ void refuse_unbuilt(const Fields& config) {
   }
 }
 
-void read_names(const Fields& config, const std::string& key, std::vector<std::string>* list, std::string* pattern) {
+void read_peft_names(const Fields& config, const std::string& key, std::vector<std::string>* list,
+                     std::string* pattern) {
   list->clear();
   if (!config.has(key)) return;
   if (config.raw(key).is_string()) {
@@ -162,12 +163,6 @@ std::vector<int64_t> read_layers(const Fields& config) {
   if (!config.has("layers_to_transform")) return {};
   if (config.raw("layers_to_transform").is_number()) return {config.get<int64_t>("layers_to_transform")};
   return config.get<std::vector<int64_t>>("layers_to_transform");
-}
-
-std::vector<std::string> read_list(const Fields& config, const std::string& key) {
-  if (!config.has(key)) return {};
-  if (config.raw(key).is_string()) return {config.get<std::string>(key)};
-  return config.get<std::vector<std::string>>(key);
 }
 
 bool swapped_version(const std::string& version) {
@@ -221,7 +216,7 @@ std::string peft_config_text(const Plan& plan, const std::vector<PlanPlace>& mod
 PeftConfig read_peft_config(const std::filesystem::path& folder, const std::vector<PlanPlace>& model_places,
                             bool single_experts) {
   const Fields fields = Fields::read_json(folder / "adapter_config.json");
-  refuse_unbuilt(fields);
+  refuse_what_changes_the_function(fields);
   LoraConfig config;
   config.r = fields.get<int64_t>("r", 8);  // PEFT's defaults
   config.lora_alpha = fields.get<double>("lora_alpha", 8);
@@ -232,13 +227,13 @@ PeftConfig read_peft_config(const std::filesystem::path& folder, const std::vect
   config.rank_pattern = read_patterns(fields, "rank_pattern");
   config.alpha_pattern = read_patterns(fields, "alpha_pattern");
   config.layers_to_transform = read_layers(fields);
-  config.layers_pattern = read_list(fields, "layers_pattern");
-  config.modules_to_save = read_list(fields, "modules_to_save");
+  config.layers_pattern = name_list(fields, "layers_pattern");
+  config.modules_to_save = name_list(fields, "modules_to_save");
   if (config.r < 1) fields.fail("r", "expected a rank of at least 1, found " + std::to_string(config.r));
-  read_names(fields, "target_modules", &config.target_modules, &config.target_pattern);
-  read_names(fields, "exclude_modules", &config.exclude_modules, &config.exclude_pattern);
+  read_peft_names(fields, "target_modules", &config.target_modules, &config.target_pattern);
+  read_peft_names(fields, "exclude_modules", &config.exclude_modules, &config.exclude_pattern);
   std::string parameter_pattern;
-  read_names(fields, "target_parameters", &config.target_parameters, &parameter_pattern);
+  read_peft_names(fields, "target_parameters", &config.target_parameters, &parameter_pattern);
   if (!parameter_pattern.empty()) fields.fail("target_parameters", "expected a list of names, found one text");
   const std::string start = fields.has("init_lora_weights") && fields.raw("init_lora_weights").is_string()
                                 ? fields.get<std::string>("init_lora_weights")

@@ -94,6 +94,9 @@ struct Plan {
   std::string digest() const;
 };
 
+// A field that is one name or a list of them, as PEFT has it; empty if it is not there.
+std::vector<std::string> name_list(const base::Fields& fields, const std::string& key);
+
 // Resolves the configuration against the slots of a model. `names` only need name, group and sizes, so a
 // plan can be made from a configuration alone. INVALID_ARGUMENT for a target that matches nothing, with
 // the nearest names and the groups.

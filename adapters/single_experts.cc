@@ -1,6 +1,8 @@
 #include "adapters/single_experts.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
 
 namespace masbak::adapters {
 namespace {

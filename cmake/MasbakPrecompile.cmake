@@ -1,7 +1,8 @@
 # Large headers of others, precompiled: they are most of a clean build's time.
 #
-# masbak_precompile(TARGET KIND HEADERS …): TARGET's sources see the headers of KIND (standard, torch, grpc, sql or qt)
-# and HEADERS precompiled. A source includes what it uses all the same: a build with -DMASBAK_PRECOMPILE=OFF passes too.
+# masbak_precompile(TARGET KIND HEADERS …): TARGET's sources see the headers of KIND (standard, torch, aten, grpc, sql or
+# qt) and HEADERS precompiled. A source includes what it uses all the same: a build with -DMASBAK_PRECOMPILE=OFF passes
+# too.
 # Targets that ask for the same, with the same options, share one precompiled header, that of the first of them.
 option(MASBAK_PRECOMPILE "Precompile the large headers of LibTorch, gRPC, Qt and GoogleTest (GCC)" ON)
 
@@ -9,6 +10,7 @@ set(MASBAK_PRECOMPILED_standard
   <algorithm> <cstdint> <filesystem> <functional> <iostream> <map> <memory> <optional> <sstream> <string> <vector>
   <nlohmann/json.hpp>)
 set(MASBAK_PRECOMPILED_torch ${MASBAK_PRECOMPILED_standard} <ATen/core/Tensor.h>)
+set(MASBAK_PRECOMPILED_aten ${MASBAK_PRECOMPILED_torch} <ATen/ATen.h>)
 set(MASBAK_PRECOMPILED_grpc ${MASBAK_PRECOMPILED_standard} <grpcpp/grpcpp.h> <google/protobuf/message.h>)
 set(MASBAK_PRECOMPILED_sql ${MASBAK_PRECOMPILED_standard} <pqxx/pqxx>)
 set(MASBAK_PRECOMPILED_qt ${MASBAK_PRECOMPILED_grpc} <QtWidgets>)

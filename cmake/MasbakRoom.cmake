@@ -1,3 +1,15 @@
+# masbak_unity(TARGET): with MASBAK_UNITY its sources are compiled in groups, but for those that are alone for a reason:
+# files that choose an instruction set by pragma, and the many of one pattern, a command or a family each, whose names
+# are the same.
+function(masbak_unity target)
+  get_target_property(sources ${target} SOURCES)
+  set(alone "models/kernels/cpu|models/families/[a-z0-9_]+|programs/cli/commands")
+  list(FILTER sources INCLUDE REGEX "/(${alone})/[a-z0-9_]+\\.cc$")
+  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  set_target_properties(${target} PROPERTIES
+    UNITY_BUILD ${MASBAK_UNITY} UNITY_BUILD_BATCH_SIZE ${MASBAK_UNITY_SIZE})
+endfunction()
+
 # masbak_room(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): the library masbak_NAME from every .cc file below the current
 # folder.
 # What a room may link is listed where it is called; what it may include, tests/tidy checks. PRECOMPILE and HEADERS name
@@ -15,6 +27,7 @@ function(masbak_room name)
   add_library(masbak_${name} STATIC ${ROOM_SOURCES})
   target_link_libraries(masbak_${name} PUBLIC masbak_flags ${ROOM_LINKS} PRIVATE ${ROOM_PRIVATE_LINKS})
   target_compile_options(masbak_${name} PRIVATE ${ROOM_OPTIONS})
+  masbak_unity(masbak_${name})
   if(ROOM_PRECOMPILE)
     masbak_precompile(masbak_${name} ${ROOM_PRECOMPILE} ${ROOM_HEADERS})
   endif()
@@ -27,6 +40,7 @@ function(masbak_program name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE masbak_flags ${PROGRAM_LINKS})
+  masbak_unity(${name})
   if(PROGRAM_PRECOMPILE)
     masbak_precompile(${name} ${PROGRAM_PRECOMPILE} ${PROGRAM_HEADERS})
   endif()

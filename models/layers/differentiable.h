@@ -19,4 +19,9 @@ at::Tensor differentiable(at::Tensor result, const std::vector<at::Tensor>& inpu
 // Whether differentiable() would make a node: whether anything need be kept for `backward`.
 bool any_gradient(const std::vector<at::Tensor>& inputs);
 
+// The type that the kernels add numbers of x in.
+inline at::ScalarType sum_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
 }  // namespace masbak::models

@@ -13,6 +13,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "models/kernels/cpu/rows.h"
+#include "models/layers/differentiable.h"
 
 namespace masbak::models {
 namespace {
@@ -26,9 +27,6 @@ bool has_kernel(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
   return x.is_cpu() && (type == at::kFloat || type == at::kDouble || type == at::kBFloat16);
 }
-
-// The element type the kernels add in.
-at::ScalarType sum_type(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
 // Rows as the kernels want them: [rows, size], features side by side, any stride between rows.
 at::Tensor as_rows(const at::Tensor& x) {

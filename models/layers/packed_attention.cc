@@ -253,8 +253,6 @@ struct Inputs {
   }
 };
 
-at::ScalarType sum_type(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
-
 std::vector<at::Tensor> backward(const Inputs& in, const at::Tensor& out, const at::Tensor& log_sums_TH,
                                  const at::Tensor& dout) {
   const Sizes& sizes = in.sizes;

@@ -20,14 +20,14 @@ namespace {
 constexpr int64_t kPieceNumbers = int64_t{8} << 20;
 
 // Some rows of a stored tensor: those of the flattened tensor from `first` on are rows [row, row + rows) of the weight.
-struct Rows {
+struct ExpertRows {
   std::shared_ptr<const QuantisedTensor> tensor;
   int64_t first = 0, row = 0, rows = 0;
 };
 
 // Weights of E groups as pieces of bounded size, in the order of their rows. Held by the autograd graph too.
 struct Pieces {
-  std::vector<std::vector<Rows>> of_group;
+  std::vector<std::vector<ExpertRows>> of_group;
   int64_t out_features = 0, in_features = 0;
 
   void add(int64_t group, const std::shared_ptr<const QuantisedTensor>& tensor, int64_t first, int64_t row,
@@ -37,7 +37,7 @@ struct Pieces {
       of_group[group].push_back({tensor, first + done, row + done, std::min(most, rows - done)});
     }
   }
-  at::Tensor widened(const Rows& rows, const at::TensorOptions& options) const {
+  at::Tensor widened(const ExpertRows& rows, const at::TensorOptions& options) const {
     at::Tensor w_RI = at::empty({rows.rows, in_features}, options);
     rows.tensor->widen_into(w_RI, rows.first * in_features);
     return w_RI;
@@ -52,7 +52,7 @@ at::Tensor product(const Pieces& pieces, const at::Tensor& x_TI, const std::vect
     const int64_t count = offsets[e + 1] - offsets[e];
     if (count == 0) continue;
     const at::Tensor x = x_TI.narrow(0, offsets[e], count);
-    for (const Rows& rows : pieces.of_group[e]) {
+    for (const ExpertRows& rows : pieces.of_group[e]) {
       at::Tensor out = y_TO.narrow(0, offsets[e], count).narrow(1, rows.row, rows.rows);
       out.copy_(at::mm(x, pieces.widened(rows, x_TI.options()).t()));
     }
@@ -67,7 +67,7 @@ at::Tensor back_through(const Pieces& pieces, const at::Tensor& dy_TO, const std
     const int64_t count = offsets[e + 1] - offsets[e];
     if (count == 0) continue;
     at::Tensor dx = dx_TI.narrow(0, offsets[e], count);
-    for (const Rows& rows : pieces.of_group[e]) {
+    for (const ExpertRows& rows : pieces.of_group[e]) {
       dx.addmm_(dy_TO.narrow(0, offsets[e], count).narrow(1, rows.row, rows.rows),
                 pieces.widened(rows, dy_TO.options()));
     }
@@ -79,7 +79,7 @@ at::Tensor all_rows(const Pieces& pieces, at::ScalarType dtype) {
   at::Tensor w_EOI = at::empty({static_cast<int64_t>(pieces.of_group.size()), pieces.out_features, pieces.in_features},
                                at::TensorOptions().dtype(dtype));
   for (size_t e = 0; e < pieces.of_group.size(); ++e) {
-    for (const Rows& rows : pieces.of_group[e]) {
+    for (const ExpertRows& rows : pieces.of_group[e]) {
       at::Tensor out = w_EOI.select(0, static_cast<int64_t>(e)).narrow(0, rows.row, rows.rows);
       rows.tensor->widen_into(out, rows.first * pieces.in_features);
     }

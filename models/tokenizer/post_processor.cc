@@ -7,7 +7,7 @@
 namespace masbak::models {
 namespace {
 
-using Row = std::vector<int32_t>;
+using Ids = std::vector<int32_t>;
 
 int32_t read_id(const Config& id) {
   if (!id.json().is_number_integer() || id.json() < 0 || id.json() > kLargestTokenId) {
@@ -16,26 +16,26 @@ int32_t read_id(const Config& id) {
   return id.json().get<int32_t>();
 }
 
-Row special_ids(const Config& config, const std::string& name) {
+Ids special_ids(const Config& config, const std::string& name) {
   Config special = config.child("special_tokens").child(name);
   if (special.is_null()) config.fail("expected the ids of \"" + name + "\" in special_tokens, found none");
-  Row ids;
+  Ids ids;
   for (const Config& id : special.list("ids")) ids.push_back(read_id(id));
   return ids;
 }
 
 // The template for one text, or the one for two if an earlier template has already made two parts of it: this is
 // how tokenizers runs templates one after the other.
-std::vector<Row> apply_template(const Config& config, const std::vector<Row>& parts, bool add_special_tokens) {
+std::vector<Ids> apply_template(const Config& config, const std::vector<Ids>& parts, bool add_special_tokens) {
   if (parts.empty() || parts.size() > 2) config.unimplemented("post-processor", "a template behind one of many parts");
-  std::vector<Row> result;
+  std::vector<Ids> result;
   for (const Config& piece : config.list(parts.size() == 1 ? "single" : "pair")) {
     if (piece.has("Sequence")) {
       const size_t index = piece.child("Sequence").string("id", "A") == "A" ? 0 : 1;
       if (index >= parts.size()) piece.fail("expected the one sequence A in a template for a single text");
       result.push_back(parts[index]);
     } else {
-      Row ids = special_ids(config, piece.child("SpecialToken").string("id"));
+      Ids ids = special_ids(config, piece.child("SpecialToken").string("id"));
       if (add_special_tokens) result.push_back(std::move(ids));
     }
   }
@@ -49,7 +49,7 @@ int32_t pair_id(const Config& config, const std::string& key) {
 }
 
 // [CLS] text [SEP]; of further parts, RoBERTa opens each with [SEP], too.
-std::vector<Row> apply_bert(const Config& config, std::vector<Row> parts, bool roberta) {
+std::vector<Ids> apply_bert(const Config& config, std::vector<Ids> parts, bool roberta) {
   const int32_t start = pair_id(config, "cls"), end = pair_id(config, "sep");
   for (size_t i = 0; i < parts.size(); ++i) {
     if (i == 0 || roberta) parts[i].insert(parts[i].begin(), i == 0 ? start : end);
@@ -58,9 +58,9 @@ std::vector<Row> apply_bert(const Config& config, std::vector<Row> parts, bool r
   return parts;
 }
 
-Row joined(const std::vector<Row>& parts) {
-  Row all;
-  for (const Row& part : parts) all.insert(all.end(), part.begin(), part.end());
+Ids joined(const std::vector<Ids>& parts) {
+  Ids all;
+  for (const Ids& part : parts) all.insert(all.end(), part.begin(), part.end());
   return all;
 }
 
@@ -72,7 +72,7 @@ PostProcessor::PostProcessor(const Config& config) : PostProcessor() {
   plain_ = joined(run(config, {{kText}}, false));
 }
 
-std::vector<Row> PostProcessor::run(const Config& config, std::vector<Row> parts, bool add_special_tokens) const {
+std::vector<Ids> PostProcessor::run(const Config& config, std::vector<Ids> parts, bool add_special_tokens) const {
   const std::string type = config.type();
   if (type == "ByteLevel") return parts;  // moves offsets only
   if (type == "TemplateProcessing") return apply_template(config, parts, add_special_tokens);
@@ -86,7 +86,7 @@ std::vector<Row> PostProcessor::run(const Config& config, std::vector<Row> parts
 }
 
 std::vector<int32_t> PostProcessor::apply(std::vector<int32_t> ids, bool add_special_tokens) const {
-  const Row& row = add_special_tokens ? with_special_ : plain_;
+  const Ids& row = add_special_tokens ? with_special_ : plain_;
   if (row.size() == 1 && row[0] == kText) return ids;
   if (std::count(row.begin(), row.end(), kText) == 1) {
     const auto text = std::find(row.begin(), row.end(), kText);

@@ -122,8 +122,6 @@ RuleResult evaluate_rule(const Rule& rule, const GateSubject& subject, const std
   return result;
 }
 
-Json optional_number(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
-
 std::optional<double> read_optional(const Fields& fields, const std::string& key) {
   if (!fields.has(key)) return std::nullopt;
   return fields.get<double>(key);
@@ -150,9 +148,9 @@ Json GateReport::to_json() const {
   for (const RuleResult& result : results) {
     list.push_back({{"rule", result.rule},
                     {"passed", result.passed},
-                    {"observed", optional_number(result.observed)},
+                    {"observed", number_or_null(result.observed)},
                     {"required", result.required},
-                    {"base", optional_number(result.base)},
+                    {"base", number_or_null(result.base)},
                     {"message", result.message}});
   }
   return Json{{"passed", passed},

@@ -58,9 +58,9 @@ Rule read_listed_rule(const Json& json, const base::Where& where) {
   }
 }
 
-Json optional_number(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
-
 }  // namespace
+
+base::Json number_or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 std::string direction_name(Direction direction) { return direction == Direction::kLower ? "lower" : "higher"; }
 
@@ -95,9 +95,9 @@ Json GateRules::to_json() const {
                     {"suite", rule.suite},
                     {"metric", rule.metric},
                     {"direction", direction_name(rule.direction)},
-                    {"max_regression", optional_number(rule.max_regression)},
-                    {"minimum", optional_number(rule.minimum)},
-                    {"maximum", optional_number(rule.maximum)}});
+                    {"max_regression", number_or_null(rule.max_regression)},
+                    {"minimum", number_or_null(rule.minimum)},
+                    {"maximum", number_or_null(rule.maximum)}});
   }
   return Json{{"rules", std::move(list)}};
 }

@@ -12,6 +12,7 @@ namespace masbak::policies {
 
 enum class Direction { kLower, kHigher };         // which way is better
 std::string direction_name(Direction direction);  // "lower", "higher"
+base::Json number_or_null(const std::optional<double>& value);
 
 struct Rule {
   std::string name;

@@ -1,6 +1,9 @@
 #include "trainer/loop/trainer.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/bincount.h>
+#include <ATen/ops/xlogy.h>
 
 #include <algorithm>
 #include <cmath>

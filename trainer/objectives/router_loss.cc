@@ -1,6 +1,8 @@
 #include "trainer/objectives/router_loss.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/bincount.h>
 
 #include <numeric>
 

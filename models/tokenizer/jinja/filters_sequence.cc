@@ -120,15 +120,10 @@ void check_order(const std::vector<Keyed>& all) {
   }
 }
 
-bool flag(const Arguments& arguments, size_t position, std::string_view name) {
-  const Value* value = arguments.find(position, name);
-  return value != nullptr && truth(*value);
-}
-
 Value sort_filter(Render& render, const Value& input, Arguments& arguments) {
   arguments.check("sort", 3, {"reverse", "case_sensitive", "attribute"});
-  std::vector<Keyed> all = keyed(render, input, arguments.find(2, "attribute"), flag(arguments, 1, "case_sensitive"));
-  sort_keyed(render, all, flag(arguments, 0, "reverse"));
+  std::vector<Keyed> all = keyed(render, input, arguments.find(2, "attribute"), arguments.flag(1, "case_sensitive"));
+  sort_keyed(render, all, arguments.flag(0, "reverse"));
   Items items;
   for (Keyed& each : all) items.push_back(std::move(each.value));
   return make_list(std::move(items));
@@ -141,13 +136,13 @@ Value dict_sort(Render& render, const Value& input, Arguments& arguments) {
   const Value* by = arguments.find(1, "by");
   std::string what = by == nullptr ? "key" : to_text(*by);
   if (what != "key" && what != "value") fail("You can only sort by either \"key\" or \"value\"");
-  bool case_sensitive = flag(arguments, 0, "case_sensitive");
+  bool case_sensitive = arguments.flag(0, "case_sensitive");
   std::vector<Keyed> all;
   for (const auto& [key, value] : input.dict().items) {
     all.push_back(
         {{sort_key(what == "key" ? key : value, case_sensitive)}, make_list({key, value}, List::Kind::kTuple)});
   }
-  sort_keyed(render, all, flag(arguments, 2, "reverse"));
+  sort_keyed(render, all, arguments.flag(2, "reverse"));
   Items items;
   for (Keyed& each : all) items.push_back(std::move(each.value));
   return make_list(std::move(items));
@@ -156,7 +151,7 @@ Value dict_sort(Render& render, const Value& input, Arguments& arguments) {
 template <bool kMax>
 Value extreme(Render& render, const Value& input, Arguments& arguments) {
   arguments.check(kMax ? "max" : "min", 2, {"case_sensitive", "attribute"});
-  std::vector<Keyed> all = keyed(render, input, arguments.find(1, "attribute"), flag(arguments, 0, "case_sensitive"));
+  std::vector<Keyed> all = keyed(render, input, arguments.find(1, "attribute"), arguments.flag(0, "case_sensitive"));
   if (all.empty()) return Value::undefined("No aggregated item, sequence was empty.");
   check_order(all);
   const Keyed* best = &all[0];
@@ -168,7 +163,7 @@ Value extreme(Render& render, const Value& input, Arguments& arguments) {
 
 Value unique(Render& render, const Value& input, Arguments& arguments) {
   arguments.check("unique", 2, {"case_sensitive", "attribute"});
-  std::vector<Keyed> all = keyed(render, input, arguments.find(1, "attribute"), flag(arguments, 0, "case_sensitive"));
+  std::vector<Keyed> all = keyed(render, input, arguments.find(1, "attribute"), arguments.flag(0, "case_sensitive"));
   Items items, seen;
   for (Keyed& each : all) {
     render.spend(static_cast<int64_t>(seen.size() / 4));
@@ -183,7 +178,7 @@ Value group_by(Render& render, const Value& input, Arguments& arguments) {
   arguments.check("groupby", 3, {"attribute", "default", "case_sensitive"});
   const Value *attribute = arguments.find(0, "attribute"), *fallback = arguments.find(1, "default");
   if (attribute == nullptr) fail("groupby() missing 1 required positional argument: 'attribute'");
-  bool case_sensitive = flag(arguments, 2, "case_sensitive");
+  bool case_sensitive = arguments.flag(2, "case_sensitive");
   auto read = [&](const Value& item) {
     Value value = attribute_of(render, item, *attribute);
     return value.is_undefined() && fallback != nullptr ? *fallback : value;

@@ -12,14 +12,9 @@
 namespace masbak::models::jinja {
 namespace {
 
-bool flag(const Arguments& arguments, size_t position, std::string_view name) {
-  const Value* value = arguments.find(position, name);
-  return value != nullptr && truth(*value);
-}
-
 Value default_value(Render&, const Value& input, Arguments& arguments) {
   arguments.check("default", 2, {"default_value", "boolean"});
-  if (!input.is_undefined() && !(flag(arguments, 1, "boolean") && !truth(input))) return input;
+  if (!input.is_undefined() && !(arguments.flag(1, "boolean") && !truth(input))) return input;
   const Value* other = arguments.find(0, "default_value");
   return other == nullptr ? Value::string("") : *other;
 }
@@ -36,8 +31,8 @@ Value to_json(Render& render, const Value& input, Arguments& arguments) {
     item = string_argument(both[0], "tojson");
     key = string_argument(both[1], "tojson");
   }
-  return render.make_text(to_json_text(input, flag(arguments, 0, "ensure_ascii"), indented ? *indent : Value(),
-                                       std::move(item), std::move(key), flag(arguments, 3, "sort_keys")));
+  return render.make_text(to_json_text(input, arguments.flag(0, "ensure_ascii"), indented ? *indent : Value(),
+                                       std::move(item), std::move(key), arguments.flag(3, "sort_keys")));
 }
 
 Value string_filter(Render& render, const Value& input, Arguments&) {
@@ -106,7 +101,7 @@ Value indent(Render& render, const Value& input, Arguments& arguments) {
             ? width->text()
             : std::string(static_cast<size_t>(std::clamp<int64_t>(integer_argument(*width, "indent"), 0, 10'000)), ' ');
   }
-  bool first = flag(arguments, 1, "first"), blank = flag(arguments, 2, "blank");
+  bool first = arguments.flag(1, "first"), blank = arguments.flag(2, "blank");
   std::string text = string_argument(input, "indent") + "\n";
   Arguments none;
   bool unsafe = false;
@@ -159,7 +154,7 @@ Value truncate(Render& render, const Value& input, Arguments& arguments) {
   size_t at = 0;
   for (int64_t i = 0; i < most - end_size; ++i) next_code_point(text, at);
   std::string kept = text.substr(0, at);
-  if (!flag(arguments, 1, "killwords")) kept = kept.substr(0, kept.rfind(' '));
+  if (!arguments.flag(1, "killwords")) kept = kept.substr(0, kept.rfind(' '));
   return render.make_text(kept + end);
 }
 

@@ -150,6 +150,11 @@ const Value* Arguments::find(size_t position, std::string_view name) const {
   return nullptr;
 }
 
+bool Arguments::flag(size_t position, std::string_view name) const {
+  const Value* value = find(position, name);
+  return value != nullptr && truth(*value);
+}
+
 void Arguments::check(const char* callee, size_t count, std::initializer_list<std::string_view> names) const {
   if (positional.size() > count) {
     fail(std::string(callee) + "() takes at most " + std::to_string(count) + " arguments (" +

@@ -225,6 +225,7 @@ struct Arguments {
 
   // The argument `name`, which is also number `position`; null if it was not given. Marks it as taken.
   const Value* find(size_t position, std::string_view name) const;
+  bool flag(size_t position, std::string_view name) const;  // false if it was not given
   // Fails if there are more than `count` positional arguments or a name that is none of `names`.
   void check(const char* callee, size_t count, std::initializer_list<std::string_view> names = {}) const;
 };
