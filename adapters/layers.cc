@@ -115,24 +115,38 @@ class LoraProjection final : public models::Projection {
     if (y_TO.scalar_type() == h_TR.scalar_type()) return y_TO.addmm_(h_TR, b.t(), 1, scale);
     return y_TO.add_(at::mm(h_TR, b.t()), scale);
   }
+  // y += scale * x W^T without autograd.
+  static void add_narrow(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI, double scale) {
+    if (y_TO.scalar_type() == x_TI.scalar_type()) {
+      models::add_grouped_product(y_TO, x_TI, w_OI.unsqueeze(0), scale, {0, x_TI.size(0)});
+    } else {
+      y_TO.add_(at::mm(x_TI, w_OI.t()), scale);
+    }
+  }
 
   // The base's product and the low-rank one as one node. It keeps x, which the node before has made, and T x R numbers.
   at::Tensor joined(const at::Tensor& x_TI) const {
     const FactorCasts::Pair pair = casts_.get(factors_, x_TI.scalar_type());
+    const std::vector<int64_t> all{0, x_TI.size(0)};
     at::Tensor y_TO, h_TR;
     {
       const at::NoGradGuard no_grad;
-      h_TR = at::mm(x_TI, pair.a.t());
-      y_TO = add_product(base_->forward(x_TI), h_TR, pair.b, factors_.scale);
+      h_TR = models::grouped_product(x_TI, pair.a.unsqueeze(0), all);
+      y_TO = base_->forward(x_TI);
+      add_narrow(y_TO, h_TR, pair.b, factors_.scale);
     }
-    const auto back = [base = base_, x = x_TI.detach(), h_TR, pair, scale = factors_.scale](
+    const auto back = [base = base_, x = x_TI.detach(), h_TR, pair, scale = factors_.scale, all](
                           const at::Tensor& dy_TO, const std::vector<bool>& wanted) {
       // The scale goes to the narrow side: T x R numbers instead of T x O.
-      const at::Tensor dy = dy_TO.to(x.scalar_type()), dh_TR = at::mm(dy, pair.b).mul_(scale);
+      const at::Tensor dy = dy_TO.to(x.scalar_type());
+      const at::Tensor dh_TR = models::grouped_product(dy, pair.b.t().unsqueeze(0), all).mul_(scale);
       std::vector<at::Tensor> gradients(3);
-      if (wanted[0]) gradients[0] = models::multiply_back(*base, dy_TO).to(x.scalar_type()).addmm_(dh_TR, pair.a);
-      if (wanted[1]) gradients[1] = at::mm(dh_TR.t(), x);
-      if (wanted[2]) gradients[2] = at::mm(dy.t(), h_TR.mul(scale));
+      if (wanted[0]) {
+        gradients[0] = models::multiply_back(*base, dy_TO).to(x.scalar_type());
+        add_narrow(gradients[0], dh_TR, pair.a.t(), 1);
+      }
+      if (wanted[1]) gradients[1] = models::grouped_outer(dh_TR, x, all).squeeze(0);
+      if (wanted[2]) gradients[2] = models::grouped_outer(dy, h_TR.mul(scale), all).squeeze(0);
       return gradients;
     };
     return models::differentiable(y_TO, {x_TI, factors_.a, factors_.b}, back);

@@ -101,6 +101,9 @@ void refuse_combinations(const Fields& adapter, const LoraConfig& config) {
 }
 
 void refuse_unbuilt(const Fields& adapter) {
+  if (adapter.has("neftune_noise_alpha")) {
+    adapter.fail("neftune_noise_alpha", "belongs to the training section, as in TrainingArguments");
+  }
   if (adapter.has("bias")) {
     const std::string bias = adapter.get<std::string>("bias");
     if (bias != "none") {
@@ -116,7 +119,7 @@ void refuse_unbuilt(const Fields& adapter) {
     }
   }
   for (const char* key : {"loftq_config", "megatron_config", "eva_config", "corda_config", "layer_replication",
-                          "trainable_token_indices", "quantization", "neftune_noise_alpha"}) {
+                          "trainable_token_indices", "quantization"}) {
     if (adapter.has(key)) {
       throw base::Error(base::Code::kUnimplemented,
                         std::string("adapter option '") + key + "' is not built yet; remove it", adapter.where(key));

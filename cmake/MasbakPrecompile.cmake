@@ -1,8 +1,8 @@
 # Large headers of others, precompiled: they are most of a clean build's time.
 #
-# masbak_precompile(TARGET KIND HEADERS …): TARGET's sources see the headers of KIND (standard, torch, aten, grpc, sql or
-# qt) and HEADERS precompiled. A source includes what it uses all the same: a build with -DMASBAK_PRECOMPILE=OFF passes
-# too.
+# masbak_precompile(TARGET KIND HEADERS …): TARGET's sources see the headers of KIND (standard, torch, aten, grpc, sql
+# or qt) and HEADERS precompiled. A source includes what it uses all the same: a build with -DMASBAK_PRECOMPILE=OFF
+# passes too.
 # Targets that ask for the same, with the same options, share one precompiled header, that of the first of them.
 option(MASBAK_PRECOMPILE "Precompile the large headers of LibTorch, gRPC, Qt and GoogleTest (GCC)" ON)
 

@@ -31,7 +31,7 @@ endif()
 # it uses all the same, and a build with -DMASBAK_UNITY=OFF, quicker after a change of one file, passes too.
 option(MASBAK_UNITY "Compile sources in groups: a clean build takes half as long" ON)
 set(MASBAK_UNITY_SIZE 8)
-if(MASBAK_UNITY)
+if(MASBAK_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # In a group every source but the group's own file counts as a header, whose unnamed namespaces are suspicious.
   target_compile_options(masbak_flags INTERFACE -Wno-subobject-linkage)
 endif()

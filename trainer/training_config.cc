@@ -98,6 +98,7 @@ void refuse_others(const Fields& training, const std::string& objective) {
   refuse("label_smoothing", "dpo", dpo);
   refuse("desirable_weight", "kto", kto);
   refuse("undesirable_weight", "kto", kto);
+  refuse("neftune_noise_alpha", "sft", objective == "sft");
 }
 
 ObjectiveOptions read_objective(const Fields& training, const std::string& objective) {
@@ -223,6 +224,7 @@ TrainingConfig TrainingConfig::read(const Fields& training, const std::string& o
   config.dtype = read_dtype(training, config.dtype);
   config.gradient_checkpointing = training.get<bool>("gradient_checkpointing", false);
   config.router_aux_loss_coef = read_number(training, "router_aux_loss_coef", 0.0, 0.0, 1e6);
+  config.neftune_noise_alpha = read_number(training, "neftune_noise_alpha", 0.0, 0.0, 1e6);
   read_run(training, &config);
   config.objective = read_objective(training, objective);
   training.finish();
@@ -314,6 +316,7 @@ std::string TrainingConfig::to_yaml(const std::string& run_objective) const {
       << "\n  early_stopping_threshold: " << number_text(early_stopping_threshold)
       << "\n  nan_action: " << action_name(nan_action) << "\n  loss_spike_factor: " << number_text(loss_spike_factor)
       << "\n  loss_spike_action: " << action_name(loss_spike_action) << '\n';
+  if (neftune_noise_alpha > 0) out << "  neftune_noise_alpha: " << number_text(neftune_noise_alpha) << '\n';
   write_objective(out, objective, run_objective);
   return out.str();
 }

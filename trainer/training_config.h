@@ -67,6 +67,7 @@ struct TrainingConfig {
   std::string dtype = "bfloat16";
   bool gradient_checkpointing = false;
   double router_aux_loss_coef = 0.0;
+  double neftune_noise_alpha = 0.0;  // noise on embeddings while learning (sft); 0: none
   int64_t eval_steps = 50;
   int64_t save_steps = 50;
   int64_t save_total_limit = 2;

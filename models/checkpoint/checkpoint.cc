@@ -47,6 +47,20 @@ Checkpoint::Checkpoint(const std::filesystem::path& folder) : folder_(folder) {
   }
 }
 
+Checkpoint Checkpoint::first_layers(int64_t layers) const {
+  const std::string prefix = "model.layers.";
+  Checkpoint first = *this;
+  std::erase_if(first.tensors_, [&](const auto& entry) {
+    const std::string& name = entry.first;
+    if (!name.starts_with(prefix)) return false;
+    int64_t layer = 0;
+    const char* digits = name.data() + prefix.size();
+    const auto parsed = std::from_chars(digits, name.data() + name.size(), layer);
+    return parsed.ptr != digits && layer >= layers;
+  });
+  return first;
+}
+
 bool Checkpoint::has(const std::string& name) const { return tensors_.count(name) != 0; }
 
 const TensorView& Checkpoint::at(const std::string& name) const {

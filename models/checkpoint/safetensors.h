@@ -52,6 +52,8 @@ class Checkpoint {
   const TensorView& at(const std::string& name, const std::vector<int64_t>& shape) const;
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::filesystem::path& folder() const { return folder_; }
+  // The same without the tensors of the layers from `layers` on ("model.layers.N.…").
+  Checkpoint first_layers(int64_t layers) const;
 
  private:
   std::filesystem::path folder_;

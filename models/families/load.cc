@@ -78,4 +78,17 @@ std::unique_ptr<CausalModel> describe_model(const std::filesystem::path& folder)
   return family.load(config, checkpoint, at::kBFloat16);
 }
 
+std::unique_ptr<CausalModel> load_first_layers(const std::filesystem::path& folder, const std::string& dtype,
+                                               int64_t layers) {
+  const base::Fields whole = read_model_config(folder);
+  base::Json json = whole.json();
+  json["num_hidden_layers"] = layers;
+  json.erase("num_nextn_predict_layers");
+  const base::Fields config = base::Fields::from_json(json, whole.where().file);
+  const Family& family = find_family(config);
+  family.describe(config);
+  const Checkpoint checkpoint = Checkpoint(folder).first_layers(layers);
+  return family.load(config, checkpoint, choose_dtype(config, dtype));
+}
+
 }  // namespace masbak::models

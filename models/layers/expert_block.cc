@@ -7,18 +7,16 @@
 #include <utility>
 
 #include "models/layers/differentiable.h"
+#include "models/layers/filled_size.h"
 #include "models/layers/fused.h"
 #include "models/layers/projection_steps.h"
 
 namespace masbak::models {
 namespace {
 
-// Each expert's rows are filled up to a multiple: the sizes of the products would otherwise be new at every step,
-// and oneDNN makes machine code anew for each. Not where an expert has only few rows.
-int64_t row_multiple(int64_t pairs, int64_t experts) {
-  const int64_t mean = pairs / experts;
-  return mean >= 96 ? 16 : (mean >= 48 ? 8 : 1);
-}
+// How many rows an expert is given for `rows` that were sent to it, in a mean of `mean`. The sizes of the products
+// would otherwise be new at every step. Not where experts have only few rows.
+int64_t filled_rows(int64_t rows, int64_t mean) { return mean < 8 ? rows : filled_size(rows, 8); }
 
 // A number for each row from one for each pair; 0 for the rows that belong to none.
 at::Tensor spread_to_rows(const at::Tensor& pairs_TK, const ExpertOrder& order) {
@@ -70,9 +68,8 @@ ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts) {
   ExpertOrder order;
   order.offsets.assign(experts + 1, 0);
   for (int64_t pair = 0; pair < pairs; ++pair) ++order.offsets[expert[pair] + 1];
-  const int64_t multiple = row_multiple(pairs, experts);
   for (int64_t e = 0; e < experts; ++e) {
-    order.offsets[e + 1] = order.offsets[e] + (order.offsets[e + 1] + multiple - 1) / multiple * multiple;
+    order.offsets[e + 1] = order.offsets[e] + filled_rows(order.offsets[e + 1], pairs / experts);
   }
   order.token_of_row_N = at::zeros({order.offsets[experts]}, at::TensorOptions().dtype(at::kInt));
   order.row_of_pair_TK = at::empty(chosen.sizes(), at::TensorOptions().dtype(at::kInt));

@@ -8,6 +8,8 @@
 
 #include <atomic>
 
+#include "models/layers/narrow_product.h"
+
 namespace masbak::models {
 namespace {
 
@@ -43,7 +45,12 @@ at::Tensor grouped_product(const at::Tensor& x_TI, const at::Tensor& w_EOI, cons
   at::Tensor y_TO = at::empty({x_TI.size(0), w_EOI.size(1)}, x_TI.options());
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = y_TO.narrow(0, begin, rows);
-    at::mm_out(out, x_TI.narrow(0, begin, rows), w_EOI.select(0, e).t());
+    const at::Tensor x = x_TI.narrow(0, begin, rows), w = w_EOI.select(0, e);
+    if (is_narrow(x, w)) {
+      narrow_product(x, w, 1, false, out);
+    } else {
+      at::mm_out(out, x, w.t());
+    }
   });
   return y_TO;
 }
@@ -53,20 +60,32 @@ void add_grouped_product(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Ten
   const at::NoGradGuard no_grad;
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = y_TO.narrow(0, begin, rows);
-    at::addmm_out(out, out, x_TI.narrow(0, begin, rows), w_EOI.select(0, e).t(), 1, scale);
+    const at::Tensor x = x_TI.narrow(0, begin, rows), w = w_EOI.select(0, e);
+    if (is_narrow(x, w) && out.scalar_type() == at::kBFloat16 && out.stride(1) == 1) {
+      narrow_product(x, w, scale, true, out);
+    } else {
+      at::addmm_out(out, out, x, w.t(), 1, scale);
+    }
   });
 }
 
 at::Tensor grouped_outer(const at::Tensor& y_TO, const at::Tensor& x_TI, const std::vector<int64_t>& offsets) {
   const at::NoGradGuard no_grad;
   const int64_t groups = static_cast<int64_t>(offsets.size()) - 1;
-  at::Tensor g_EOI = at::empty({groups, y_TO.size(1), x_TI.size(1)}, x_TI.options());
+  const bool narrow = is_narrow_outer(y_TO, x_TI);
+  at::Tensor g_EOI =
+      at::empty({groups, y_TO.size(1), x_TI.size(1)}, narrow ? x_TI.options().dtype(at::kFloat) : x_TI.options());
   for (int64_t e = 0; e < groups; ++e) {
     if (offsets[e + 1] == offsets[e]) g_EOI.select(0, e).zero_();
   }
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = g_EOI.select(0, e);
-    at::mm_out(out, y_TO.narrow(0, begin, rows).t(), x_TI.narrow(0, begin, rows));
+    const at::Tensor y = y_TO.narrow(0, begin, rows), x = x_TI.narrow(0, begin, rows);
+    if (narrow) {
+      out.copy_(narrow_outer(y, x));
+    } else {
+      at::mm_out(out, y.t(), x);
+    }
   });
   return g_EOI;
 }

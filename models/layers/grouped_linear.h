@@ -17,7 +17,8 @@ at::Tensor grouped_product(const at::Tensor& x_TI, const at::Tensor& w_EOI, cons
 // y[t] += scale * w[e] x[t]
 void add_grouped_product(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_EOI, double scale,
                          const std::vector<int64_t>& offsets);
-// g[e] = sum over the group's rows of y[t] x[t]^T: [E, O, I], zero for an empty group.
+// g[e] = sum over the group's rows of y[t] x[t]^T: [E, O, I], zero for an empty group. In float32 if narrow_outer does
+// it, else in x's type.
 at::Tensor grouped_outer(const at::Tensor& y_TO, const at::Tensor& x_TI, const std::vector<int64_t>& offsets);
 
 }  // namespace masbak::models

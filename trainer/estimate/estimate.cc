@@ -8,15 +8,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
+#include <optional>
 #include <sstream>
 
-#include "adapters/file.h"
 #include "base/error.h"
+#include "trainer/estimate/available.h"
+#include "trainer/estimate/largest_batches.h"
 #include "trainer/estimate/memory.h"
+#include "trainer/estimate/probe.h"
+#include "trainer/estimate/product_sizes.h"
 #include "trainer/estimate/shapes.h"
-#include "trainer/loop/batches.h"
-#include "trainer/loop/data.h"
+#include "trainer/loop/passes.h"
 #include "trainer/loop/start.h"
 #include "trainer/objectives/objective.h"
 
@@ -29,44 +31,14 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kRuntime = int64_t{260} << 20;
 // Of what the heap holds, what lies between the pieces in use.
 constexpr double kFragments = 0.04;
-
-BatchShape shape_of(const std::vector<TokenView>& examples, const RunConfig& run) {
-  BatchShape shape;
-  const bool all_rows = run.objective == "orpo";
-  const auto add = [&](std::span<const int32_t> ids, std::span<const int32_t> labels) {
-    if (ids.empty()) return;
-    const auto length = static_cast<int64_t>(ids.size());
-    shape.tokens += length;
-    shape.longest = std::max(shape.longest, length);
-    shape.padded_tokens += (length + 31) / 32 * 32;
-    shape.labelled += all_rows ? length - 1 : std::count_if(labels.begin() + 1, labels.end(), [](int32_t label) {
-      return label != kIgnoredLabel;
-    });
-  };
-  for (const TokenView& example : examples) {
-    add(example.ids, example.labels);
-    add(example.rejected_ids, example.rejected_labels);
-  }
-  return shape;
-}
-
-// The largest micro-batch of the first epoch.
-BatchShape largest_batch(const RunConfig& run, Estimate* result) {
-  const RunData data = load_run_data(run, [](const std::string&) {});
-  Batches batches(data.train, run.training);
-  result->total_steps = batches.total_steps();
-  BatchShape largest;
-  int64_t tokens = 0, steps = 0;
-  for (int64_t step = 0; step < result->total_steps && batches.epochs_after(step) < 1; ++step, ++steps) {
-    for (const auto& batch : batches.step(step)) {
-      const BatchShape shape = shape_of(batch, run);
-      tokens += shape.tokens;
-      if (shape.tokens > largest.tokens) largest = shape;
-    }
-  }
-  result->total_tokens = tokens * result->total_steps / std::max<int64_t>(1, steps);
-  return largest;
-}
+// The same of the pool of tensors: 2 to 4 of a hundred were measured, and more behind weights that were converted one
+// by one. Rather above, since an estimate that is too low costs more than one that is too high.
+constexpr double kPoolFragments = 0.06, kCopiedFragments = 0.06;
+// Of the rest, what differs from run to run.
+constexpr double kSpread = 0.03;
+// A probe may take so many operations and so much memory; beyond, an answer by arithmetic is worth more than a wait.
+constexpr double kMostOperations = 2e12;
+constexpr int64_t kMostProbeBytes = int64_t{1} << 30;
 
 // Floating-point operations a second of a product of matrices in the run's type.
 double measured_rate(const std::string& dtype) {
@@ -105,48 +77,7 @@ std::string gibibytes(int64_t bytes) {
   return text;
 }
 
-// The number in a file of one number; -1 if there is none.
-int64_t read_number_file(const std::string& file) {
-  std::ifstream in(file);
-  std::string word;
-  if (!(in >> word) || word == "max") return -1;
-  return std::stoll(word);
-}
-
-// Of a file of lines "key number"; 0 if there is none.
-int64_t read_stat(const std::string& file, const std::string& key) {
-  std::ifstream in(file);
-  std::string word;
-  for (int64_t number = 0; in >> word >> number;) {
-    if (word == key) return number;
-  }
-  return 0;
-}
-
 }  // namespace
-
-int64_t available_memory_bytes() {
-  int64_t available = -1;
-  std::ifstream in("/proc/meminfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("MemAvailable:")) available = std::stoll(line.substr(13)) * 1024;
-  }
-  struct Group {
-    std::string folder, limit, usage, reclaimable;
-  };
-  const Group groups[] = {
-      {"/sys/fs/cgroup/", "memory.max", "memory.current", "inactive_file"},
-      {"/sys/fs/cgroup/memory/", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"}};
-  for (const Group& group : groups) {
-    const int64_t limit = read_number_file(group.folder + group.limit);
-    const int64_t usage = read_number_file(group.folder + group.usage);
-    if (limit <= 0 || usage < 0 || limit > (int64_t{1} << 60)) continue;
-    // Pages of files that nobody looks at are given back when others are wanted.
-    const int64_t left = limit - usage + read_stat(group.folder + "memory.stat", group.reclaimable);
-    if (available < 0 || left < available) available = std::max<int64_t>(0, left);
-  }
-  return available;
-}
 
 base::Json Estimate::to_json() const {
   base::Json parts_json = base::Json::object();
@@ -154,6 +85,7 @@ base::Json Estimate::to_json() const {
   return {{"peak_memory_bytes", peak_memory_bytes},
           {"parts", parts_json},
           {"available_memory_bytes", available_memory_bytes},
+          {"measured_layers", measured_layers},
           {"fits", available_memory_bytes < 0 || peak_memory_bytes <= available_memory_bytes},
           {"trainable_parameters", trainable_parameters},
           {"tokens_per_batch", tokens_per_batch},
@@ -171,7 +103,7 @@ std::string Estimate::advice(const RunConfig& run) const {
   int64_t weights = 0, batch = 0, trained = 0;
   for (const auto& [name, bytes] : parts) {
     if (name.starts_with("weights")) weights += bytes;
-    if (name == "activations_bytes" || name == "workspace_bytes" || name == "logits_bytes") batch += bytes;
+    if (name == "activations_bytes" || name == "workspace_bytes") batch += bytes;
     if (name == "adapter_bytes" || name == "gradients_bytes" || name == "optimizer_bytes") trained += bytes;
   }
   text << " (weights " << gibibytes(weights) << ", batch " << gibibytes(batch) << ", adapter and optimiser "
@@ -190,37 +122,123 @@ std::string Estimate::advice(const RunConfig& run) const {
   return text.str();
 }
 
+namespace {
+
+// Of all trained numbers: parameters, their gradients and those of further threads, AdamW's two moments, and copies.
+struct TrainedBytes {
+  int64_t adapter = 0, gradients = 0, optimizer = 0;
+  int64_t all() const { return adapter + gradients + optimizer; }
+};
+
+TrainedBytes trained_bytes(const RunConfig& run, const adapters::Plan& plan, const LargestBatches& batches) {
+  const int64_t trained = plan.trainable_parameters * 4;
+  int64_t seats = 1;
+  for (const auto& examples : batches.train) {
+    const auto parts = Passes::parts(examples, run.objective, run.training, run.adapter.lora_dropout);
+    seats = std::max(seats, static_cast<int64_t>(parts.size()));
+  }
+  const int64_t copies = needs_reference(run.objective) && !run.adapter.path.empty() ? 1 : 0;
+  return {trained * (1 + copies), trained * seats, 2 * trained};
+}
+
+// By the formulas alone.
+void calculate(const RunConfig& run, const ModelShapes& shapes, const WeightMemory& weights, const adapters::Plan& plan,
+               const LargestBatches& batches, Estimate* result) {
+  StepMemory step;
+  for (const auto& examples : batches.train) {
+    const StepMemory one = step_memory(run, shapes, plan, batch_shape(examples, run.objective));
+    if (one.activations + one.workspace + one.logits > step.activations + step.workspace + step.logits) step = one;
+  }
+  const TrainedBytes trained = trained_bytes(run, plan, batches);
+  const int64_t heap = weights.copied + trained.all() + step.activations + step.workspace + step.logits;
+  result->parts = {{"weights_mapped_bytes", weights.mapped},
+                   {"weights_copied_bytes", weights.copied},
+                   {"adapter_bytes", trained.adapter},
+                   {"gradients_bytes", trained.gradients},
+                   {"optimizer_bytes", trained.optimizer},
+                   {"activations_bytes", step.activations},
+                   {"workspace_bytes", step.workspace + step.logits},
+                   {"runtime_bytes", kRuntime + static_cast<int64_t>(kFragments * static_cast<double>(heap))}};
+}
+
+// Whether the first layers can be loaded and trained in seconds, by the formulas.
+bool worth_probing(const RunConfig& run, const ModelShapes& shapes, const adapters::Plan& plan,
+                   const LargestBatches& batches, const Estimate& calculated) {
+  if (batches.train.empty()) return false;
+  const double share = static_cast<double>(layers_to_probe(shapes, plan)) / static_cast<double>(shapes.info.layers);
+  const auto ends = static_cast<double>(2 * shapes.info.vocabulary * shapes.info.hidden);  // embedding and head
+  double operations = 0, bytes = 0;
+  for (const auto& examples : batches.train) {
+    const BatchShape shape = batch_shape(examples, run.objective);
+    operations += 2 * static_cast<double>(shape.tokens) * operations_per_token(run, shapes, plan, shape) * share;
+    operations += 2 * static_cast<double>(shape.labelled) * 3 * ends;
+  }
+  for (const auto& [name, size] : calculated.parts) {
+    const auto part = static_cast<double>(size);
+    bytes += name == "runtime_bytes" || name == "workspace_bytes" ? 0 : part * share;
+    if (name == "workspace_bytes") bytes += part;
+  }
+  bytes += ends * 2;
+  const auto available = static_cast<double>(calculated.available_memory_bytes);
+  const double most = std::max(static_cast<double>(kMostProbeBytes), available / 4);
+  return operations < kMostOperations && bytes < most && (available < 0 || bytes < available / 2);
+}
+
+// What was measured in the place of what was calculated.
+void adopt(const RunConfig& run, const ModelShapes& shapes, const LargestBatches& batches, const Probe& probe,
+           Estimate* result) {
+  std::vector<std::pair<std::string, int64_t>> parts;
+  int64_t held = 0, copied = 0;  // of the tensors, what is there all the time; of that, converted weights
+  for (const auto& [name, size] : result->parts) {
+    if (name == "activations_bytes" || name == "workspace_bytes" || name == "runtime_bytes") continue;
+    parts.push_back({name, size});
+    if (name != "weights_mapped_bytes") held += size;
+    if (name == "weights_copied_bytes") copied = size;
+  }
+  parts.push_back({"activations_bytes", std::max<int64_t>(0, probe.tensors - held)});
+  const int64_t sizes = further_product_sizes(run, shapes, batches, probe);
+  parts.push_back({"machine_code_bytes", sizes * kBytesOfProductSize});
+  const auto fragments = static_cast<int64_t>(kPoolFragments * static_cast<double>(probe.tensors) +
+                                              kCopiedFragments * static_cast<double>(copied));
+  const auto spread = static_cast<int64_t>(kSpread * static_cast<double>(probe.program + sizes * kBytesOfProductSize));
+  parts.push_back({"runtime_bytes", probe.program + fragments + spread});
+  result->parts = std::move(parts);
+  result->measured_layers = probe.layers;
+}
+
+}  // namespace
+
 Estimate estimate(const RunConfig& run, bool measure) {
   Estimate result;
-  const ModelShapes shapes = model_shapes(run.model, run.training.dtype);
+  const ModelShapes shapes = model_shapes(run);
+  const WeightMemory weights = weight_memory(run, shapes);
   const adapters::Plan plan = run_plan(run, shapes.places);
-  const BatchShape batch = largest_batch(run, &result);
-  const StepMemory step = step_memory(run, shapes, plan, batch);
+  const LargestBatches batches = largest_batches(run);
   result.trainable_parameters = plan.trainable_parameters;
-  result.tokens_per_batch = batch.tokens;
-  const int64_t trained = plan.trainable_parameters * 4;
-  const bool reference_adapter = needs_reference(run.objective) && !run.adapter.path.empty();
-  const bool evaluates = !run.dataset.eval.empty() || run.dataset.eval_fraction > 0;
-  const bool best = run.training.keeps_best() && evaluates;
-  const int64_t heap = shapes.copied_bytes + 4 * trained + step.activations + step.workspace + step.logits;
-  result.parts = {{"weights_mapped_bytes", shapes.mapped_bytes + shapes.staying_source_bytes},
-                  {"weights_copied_bytes", shapes.copied_bytes},
-                  {"adapter_bytes", trained * (1 + (reference_adapter ? 1 : 0) + (best ? 1 : 0))},
-                  {"gradients_bytes", trained},
-                  {"optimizer_bytes", 2 * trained},
-                  {"activations_bytes", step.activations},
-                  {"workspace_bytes", step.workspace},
-                  {"logits_bytes", step.logits},
-                  {"runtime_bytes", kRuntime + static_cast<int64_t>(kFragments * static_cast<double>(heap))}};
+  result.total_steps = batches.total_steps;
+  result.total_tokens = batches.total_tokens;
+  result.available_memory_bytes = available_memory_bytes();
+  for (const auto& examples : batches.train) {
+    result.tokens_per_batch = std::max(result.tokens_per_batch, batch_shape(examples, run.objective).tokens);
+  }
+  calculate(run, shapes, weights, plan, batches, &result);
+  std::optional<Probe> probed;
+  if (measure && worth_probing(run, shapes, plan, batches, result)) probed = probe(run, shapes, plan, batches);
+  if (probed) adopt(run, shapes, batches, *probed, &result);
+  // The copy of the best adapter is made at an evaluation.
+  if (run.training.keeps_best() && !batches.eval.empty()) {
+    result.parts.push_back({"best_adapter_bytes", 4 * plan.trainable_parameters});
+  }
   for (const auto& [name, bytes] : result.parts) result.peak_memory_bytes += bytes;
-  // While the weights are converted, both they and what they come from are there.
-  const int64_t loading = kRuntime + shapes.mapped_bytes + shapes.copied_bytes + shapes.source_bytes;
+  // While the last weight is converted, it and what it comes from are there.
+  const int64_t loading = kRuntime / 2 + weights.mapped + weights.copied + weights.largest_source;
   result.parts.push_back({"loading_bytes", std::max<int64_t>(0, loading - result.peak_memory_bytes)});
   result.peak_memory_bytes += result.parts.back().second;
-  result.available_memory_bytes = available_memory_bytes();
-  if (!measure) return result;
+  if (!measure || batches.train.empty()) return result;
+  const BatchShape first = batch_shape(batches.train.front(), run.objective);
   result.tokens_per_second =
-      kShareOfRate * measured_rate(run.training.dtype) / operations_per_token(run, shapes, plan, batch);
+      probed ? static_cast<double>(first.tokens) / probed->seconds
+             : kShareOfRate * measured_rate(run.training.dtype) / operations_per_token(run, shapes, plan, first);
   result.seconds = static_cast<double>(result.total_tokens) / result.tokens_per_second;
   return result;
 }

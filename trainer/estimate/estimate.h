@@ -16,7 +16,8 @@ namespace masbak::trainer {
 struct Estimate {
   std::vector<std::pair<std::string, int64_t>> parts;  // name and bytes: "weights_mapped_bytes", …
   int64_t peak_memory_bytes = 0;                       // their sum
-  int64_t available_memory_bytes = 0;                  // now, within the control group's limit
+  int64_t available_memory_bytes = 0;                  // as available_memory_bytes() says
+  int64_t measured_layers = 0;  // of the model's first, on which a step was measured; 0: all is calculated
   int64_t trainable_parameters = 0;
   int64_t tokens_per_batch = 0;  // of the largest micro-batch
   int64_t total_steps = 0, total_tokens = 0;
@@ -27,11 +28,10 @@ struct Estimate {
   std::string advice(const RunConfig& run) const;
 };
 
-// Reads the configuration, the headers of the weights and the dataset. `measure`: time a product of matrices for a
-// fifth of a second, from which the speed follows; without it the times are 0.
+// Reads the configuration, the headers of the weights and the dataset. `measure`: trains the first layers of the model
+// for two steps (probe.h), which takes seconds and a few layers' memory, and from which memory and speed follow.
+// Without it, and for a model whose layers are too large for that, memory is calculated, to about a third; then, where
+// `measure` asks for it, the speed follows from the arithmetic and the rate of a product of matrices.
 Estimate estimate(const RunConfig& run, bool measure = true);
-
-// MemAvailable, or what the control group's limit leaves if that is less; -1 if the system does not say.
-int64_t available_memory_bytes();
 
 }  // namespace masbak::trainer

@@ -1,34 +1,34 @@
-// The sizes of a model from its config.json and the headers of its weights alone; no weight is read.
+// The sizes of a run's model, and what its weights take, from config.json and the headers of the files alone.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "adapters/plan.h"
-#include "base/document.h"
 #include "models/families/causal_model.h"
+#include "trainer/run_config.h"
 
 namespace masbak::trainer {
 
 struct ModelShapes {
   models::ModelInfo info;
-  int64_t heads = 0;                        // num_attention_heads
-  std::vector<adapters::PlanPlace> places;  // what adapters::places gives for the loaded model
-  // Bytes of weights that are used where they lie in the files, and of those that are converted or joined to a copy
-  // in memory.
-  int64_t mapped_bytes = 0, copied_bytes = 0;
-  // Pages of files that are read for the copies: all of them, resident while the model is loaded, and those that stay
-  // so because other weights of their file are used where they lie.
-  int64_t source_bytes = 0, staying_source_bytes = 0;
+  std::vector<std::string> wide;            // slots that compute in float32 whatever the run's type
+  std::vector<adapters::PlanPlace> places;  // of the model, as `plan` has them
+  int64_t heads = 0;
 
   // The place of layer `layer` whose name ends so; null if there is none.
   const adapters::PlanPlace* find(int64_t layer, const std::string& end) const;
 };
 
-// `dtype`: what the run computes in, "float32" or "bfloat16". Errors as Family::describe and Checkpoint.
-ModelShapes model_shapes(const std::filesystem::path& folder, const std::string& dtype);
+struct WeightMemory {
+  int64_t mapped = 0;          // used where they lie in the files, or read there once
+  int64_t copied = 0;          // converted, put together from parts, or scales held in float32
+  int64_t largest_source = 0;  // of a file, beside the copies while it is read
+};
+
+// Errors as models::describe_model.
+ModelShapes model_shapes(const RunConfig& run);
+WeightMemory weight_memory(const RunConfig& run, const ModelShapes& shapes);
 
 }  // namespace masbak::trainer

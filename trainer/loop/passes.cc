@@ -53,18 +53,31 @@ std::vector<std::vector<size_t>> divide(const std::vector<TokenView>& examples, 
 }
 
 Passes::Passes(models::CausalModel& model, std::unique_ptr<models::CausalModel> base, adapters::Adapter& adapter,
-               AdamW& optimizer, std::string objective, const TrainingConfig& training, models::CausalModel* reference)
+               AdamW& optimizer, std::string objective, const TrainingConfig& training, models::CausalModel* reference,
+               const EmbeddingNoise* noise)
     : base_(std::move(base)),
       adapter_(adapter),
       optimizer_(optimizer),
       objective_name_(std::move(objective)),
       training_(training),
       reference_(reference),
-      // Dropout draws one stream of random numbers for the whole batch.
-      divides_(is_sum_over_examples(objective_name_, training) && adapter.dropout->probability == 0) {
+      dropout_(adapter.dropout->probability) {
   Seat& first = seats_.emplace_back();
   first.gradients = optimizer_.gradients();
-  first.objective = make_objective(objective_name_, training_, model, reference_);
+  first.objective = make_objective(objective_name_, training_, model, reference_, noise);
+}
+
+std::vector<std::vector<TokenView>> Passes::parts(const std::vector<TokenView>& examples, const std::string& objective,
+                                                  const TrainingConfig& training, double dropout) {
+  // Dropout and noise draw one stream of random numbers for the whole batch.
+  const bool draws = dropout > 0 || training.neftune_noise_alpha > 0;
+  const bool divides = is_sum_over_examples(objective, training) && !draws;
+  std::vector<std::vector<TokenView>> parts;
+  for (const std::vector<size_t>& indices : divide(examples, divides ? models::threads_here() : 1)) {
+    std::vector<TokenView>& part = parts.emplace_back();
+    for (const size_t index : indices) part.push_back(examples[index]);
+  }
+  return parts;
 }
 
 Passes::Seat& Passes::seat(size_t index) {
@@ -82,19 +95,15 @@ Passes::Seat& Passes::seat(size_t index) {
     own.model = base_->share();
     adapters::attach(*own.model, *own.adapter);
     if (training_.gradient_checkpointing) own.model->checkpoint_gradients({});
-    own.objective = make_objective(objective_name_, training_, *own.model, reference_);
+    own.objective = make_objective(objective_name_, training_, *own.model, reference_, nullptr);
     seats_.push_back(std::move(own));
   }
   return seats_[index];
 }
 
 std::vector<std::vector<TokenView>> Passes::parts_of(const std::vector<TokenView>& examples) {
-  std::vector<std::vector<TokenView>> parts;
-  for (const std::vector<size_t>& indices : divide(examples, divides_ ? models::threads_here() : 1)) {
-    std::vector<TokenView> part;
-    for (const size_t index : indices) part.push_back(examples[index]);
-    if (objective().weight(part) > 0) parts.push_back(std::move(part));
-  }
+  std::vector<std::vector<TokenView>> parts = Passes::parts(examples, objective_name_, training_, dropout_);
+  std::erase_if(parts, [this](const std::vector<TokenView>& part) { return objective().weight(part) == 0; });
   if (!parts.empty()) seat(parts.size() - 1);
   return parts;
 }

@@ -31,9 +31,15 @@ class Passes {
  public:
   // `model` with `adapter` attached, whose tensors are the optimiser's, and `base`, the same without it. A further
   // thread takes a model that shares every number with it and has a gradient of its own (as large as the adapter in
-  // float32), made when first needed. `reference` is null or as in make_objective. All references must outlive this.
+  // float32), made when first needed. `reference` and `noise` are
+  // null or as in make_objective. All references must outlive this.
   Passes(models::CausalModel& model, std::unique_ptr<models::CausalModel> base, adapters::Adapter& adapter,
-         AdamW& optimizer, std::string objective, const TrainingConfig& training, models::CausalModel* reference);
+         AdamW& optimizer, std::string objective, const TrainingConfig& training, models::CausalModel* reference,
+         const EmbeddingNoise* noise);
+
+  // The examples as they are divided among the threads; one part where their losses do not add up (see divide).
+  static std::vector<std::vector<TokenView>> parts(const std::vector<TokenView>& examples, const std::string& objective,
+                                                   const TrainingConfig& training, double dropout);
 
   const Objective& objective() const { return *seats_[0].objective; }
 
@@ -64,7 +70,7 @@ class Passes {
   const std::string objective_name_;
   const TrainingConfig training_;
   models::CausalModel* reference_;
-  const bool divides_;
+  const double dropout_;
   std::vector<Seat> seats_;
 };
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "trainer/estimate/estimate.h"
 #include "trainer/loop/job.h"
+#include "trainer/loop/tensor_pool.h"
 
 namespace masbak::trainer {
 namespace {
@@ -23,10 +24,17 @@ bool finished(const fs::path& job) {
   return fs::exists(file) && base::read_json(file).value("state", "") == "finished";
 }
 
+// What is calculated is right to a third; where memory is not that much more, it is measured.
+constexpr double kSafe = 1.6;
+
 void require_memory(const RunConfig& run) {
   std::string advice;
   try {
-    advice = estimate(run, /*measure=*/false).advice(run);
+    Estimate needed = estimate(run, /*measure=*/false);
+    const auto near = static_cast<double>(needed.peak_memory_bytes) * kSafe;
+    if (needed.available_memory_bytes < 0 || near < static_cast<double>(needed.available_memory_bytes)) return;
+    if (tensor_pool()) needed = estimate(run, /*measure=*/true);
+    advice = needed.advice(run);
   } catch (const base::Error&) {
     return;  // the run itself says what is wrong with it
   }

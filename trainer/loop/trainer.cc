@@ -87,8 +87,12 @@ Trainer::Trainer(models::CausalModel& model, adapters::Adapter& adapter, const s
   std::unique_ptr<models::CausalModel> base = model_.share();
   adapters::attach(model_, adapter_);
   if (training.gradient_checkpointing) model_.checkpoint_gradients(adapter_.dropout->generator);
-  passes_ =
-      std::make_unique<Passes>(model_, std::move(base), adapter_, *optimizer_, objective, training_, reference_.get());
+  if (training.neftune_noise_alpha > 0) {
+    noise_ = std::make_unique<EmbeddingNoise>(training.neftune_noise_alpha, adapter_.dropout->generator);
+    noise_->attach(model_);
+  }
+  passes_ = std::make_unique<Passes>(model_, std::move(base), adapter_, *optimizer_, objective, training_,
+                                     reference_.get(), noise_.get());
 }
 
 StepResult Trainer::compute(const std::vector<std::vector<TokenView>>& micro_batches) {

@@ -74,6 +74,7 @@ class Trainer {
   std::unique_ptr<models::CausalModel> reference_;
   adapters::Adapter reference_adapter_;
   std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<EmbeddingNoise> noise_;
   std::unique_ptr<Passes> passes_;
 };
 

@@ -5,6 +5,8 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "base/error.h"
 #include "trainer/objectives/preference.h"
@@ -50,7 +52,8 @@ class Base : public Objective {
 
 class SupervisedFineTuning final : public Base {
  public:
-  using Base::Base;
+  SupervisedFineTuning(const TrainingConfig& training, models::CausalModel& model, const EmbeddingNoise* noise)
+      : Base(training, model), noise_(noise) {}
 
   int64_t weight(const std::vector<TokenView>& examples) const override {
     int64_t labelled = 0;
@@ -65,6 +68,12 @@ class SupervisedFineTuning final : public Base {
     result.lengths = lengths_of(examples);
     if (batch.labelled() == 0) return result;
     const auto labelled = static_cast<double>(batch.labelled());
+    std::optional<EmbeddingNoise::Pass> noisy;
+    if (noise_) {
+      // What fills the batch up is no sequence of anybody's.
+      const auto begin = batch.batch.slices.begin();
+      noisy.emplace(noise_->add({begin, begin + std::ssize(examples)}));
+    }
     result.loss = sft_backward(model_, batch, labelled / share, mixture() ? &result.routers : nullptr,
                                [&] { return router_part(&result, share); }) /
                   labelled;
@@ -78,6 +87,9 @@ class SupervisedFineTuning final : public Base {
     result.loss = sft_loss(model_, batch) / static_cast<double>(std::max<int64_t>(1, batch.labelled()));
     return result;
   }
+
+ private:
+  const EmbeddingNoise* noise_;
 };
 
 // Answers as sequences of one batch, and which of its labelled rows belong to which.
@@ -324,14 +336,15 @@ class KahnemanTversky final : public Preference {
 bool needs_reference(const std::string& objective) { return objective == "dpo" || objective == "kto"; }
 
 std::unique_ptr<Objective> make_objective(const std::string& name, const TrainingConfig& training,
-                                          models::CausalModel& model, models::CausalModel* reference) {
+                                          models::CausalModel& model, models::CausalModel* reference,
+                                          const EmbeddingNoise* noise) {
   if (needs_reference(name) && !reference) {
     throw base::Error(base::Code::kInternal, "objective " + name + " needs a reference model");
   }
   if (name == "dpo") return std::make_unique<DirectPreference>(training, model, reference);
   if (name == "orpo") return std::make_unique<OddsRatioPreference>(training, model, nullptr);
   if (name == "kto") return std::make_unique<KahnemanTversky>(training, model, reference);
-  if (name == "sft") return std::make_unique<SupervisedFineTuning>(training, model);
+  if (name == "sft") return std::make_unique<SupervisedFineTuning>(training, model, noise);
   throw base::Error(base::Code::kInternal, "an objective without a class: " + name);
 }
 

@@ -9,6 +9,7 @@
 
 #include "models/families/causal_model.h"
 #include "trainer/data/examples.h"
+#include "trainer/objectives/embedding_noise.h"
 #include "trainer/objectives/router_loss.h"
 #include "trainer/training_config.h"
 
@@ -36,9 +37,10 @@ class Objective {
 };
 
 // `name` is the run's objective. `reference` is what dpo and kto compare with: the model before it learnt; null for
-// the others. All must outlive the result.
+// the others. `noise`, attached to the model, is added while sft learns; null: none. All must outlive the result.
 std::unique_ptr<Objective> make_objective(const std::string& name, const TrainingConfig& training,
-                                          models::CausalModel& model, models::CausalModel* reference);
+                                          models::CausalModel& model, models::CausalModel* reference,
+                                          const EmbeddingNoise* noise = nullptr);
 
 // Whether the objective compares with a reference.
 bool needs_reference(const std::string& objective);

@@ -6,12 +6,14 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <string>
 
 #include "base/error.h"
+#include "models/layers/filled_size.h"
 #include "models/layers/fused.h"
 
 namespace masbak::trainer {
@@ -19,7 +21,7 @@ namespace {
 
 // Numbers of one chunk of logits: 28 MiB in float32, below what glibc gives back to the system at once (32 MiB).
 constexpr int64_t kChunkNumbers = 7 << 20;
-constexpr int64_t kFillMultiple = 16, kFillFrom = 128;
+constexpr int64_t kFillFrom = 128;
 
 at::Tensor tensor_of(const std::vector<int64_t>& values) {
   return at::tensor(at::IntArrayRef(values), at::TensorOptions().dtype(at::kLong));
@@ -33,7 +35,17 @@ void check_id(int32_t id, int64_t vocabulary, const char* field, const TokenView
                     {"", example.line, field});
 }
 
+// Rows of zeros behind those of x until there are `rows`.
+at::Tensor filled_up(const at::Tensor& x_ND, int64_t rows) {
+  if (rows <= x_ND.size(0)) return x_ND;
+  at::Tensor filled_ND = at::zeros({rows, x_ND.size(1)}, x_ND.options());
+  filled_ND.narrow(0, 0, x_ND.size(0)).copy_(x_ND);
+  return filled_ND;
+}
+
 }  // namespace
+
+int64_t filled_tokens(int64_t tokens) { return tokens < kFillFrom ? tokens : models::filled_size(tokens, 16); }
 
 int64_t logit_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
 
@@ -67,8 +79,8 @@ LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabu
     }
   }
   result.tokens = static_cast<int64_t>(ids.size());
-  const int64_t missing = (kFillMultiple - result.tokens % kFillMultiple) % kFillMultiple;
-  if (fill && missing > 0 && result.tokens >= kFillFrom) {
+  const int64_t missing = filled_tokens(result.tokens) - result.tokens;
+  if (fill && missing > 0) {
     result.batch.slices.push_back({result.tokens, missing, nullptr});
     ids.resize(ids.size() + static_cast<size_t>(missing), 0);
   }
@@ -101,13 +113,15 @@ double sft_backward(models::CausalModel& model, const LabelledBatch& batch, doub
   double sum = 0;
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t count = std::min(step, rows - begin);
-    const at::Tensor chunk_ND = hidden_ND.detach().narrow(0, begin, count).requires_grad_();
-    const at::Tensor logits_NV = model.logits(chunk_ND);
+    const at::Tensor chunk_ND =
+        filled_up(hidden_ND.detach().narrow(0, begin, count), std::min(step, filled_tokens(count)));
+    const at::Tensor logits_NV = model.logits(chunk_ND.requires_grad_());
     // The gradient takes the logits' place: nothing reads them again.
-    at::Tensor gradient_NV = logits_NV.detach().contiguous();
-    sum += models::cross_entropy_rows(gradient_NV, batch.targets_N.narrow(0, begin, count), 1.0 / denominator, true);
+    at::Tensor gradient_NV = logits_NV.detach().contiguous(), labelled_NV = gradient_NV.narrow(0, 0, count);
+    gradient_NV.narrow(0, count, gradient_NV.size(0) - count).zero_();
+    sum += models::cross_entropy_rows(labelled_NV, batch.targets_N.narrow(0, begin, count), 1.0 / denominator, true);
     logits_NV.backward(gradient_NV);
-    gradient_ND.narrow(0, begin, count).copy_(chunk_ND.grad());
+    gradient_ND.narrow(0, begin, count).copy_(chunk_ND.grad().narrow(0, 0, count));
   }
   backward_through(hidden_ND, gradient_ND, also ? also() : at::Tensor());
   return sum;

@@ -23,10 +23,12 @@ struct LabelledBatch {
   int64_t labelled() const { return rows_N.size(0); }
 };
 
-// With `fill` the tokens are filled up to a multiple of 16 by one more sequence without labels: oneDNN makes machine
-// code for every new size of a product, and lengths in steps of 16 soon repeat. OUT_OF_RANGE, with the row's line,
-// for an id or label outside the vocabulary.
+// With `fill` the tokens are filled up to one of few sizes (filled_tokens) by one more sequence without labels.
+// OUT_OF_RANGE, with the row's line, for an id or label outside the vocabulary.
 LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabulary, bool fill = false);
+
+// How many tokens go through the model where `fill` is set.
+int64_t filled_tokens(int64_t tokens);
 
 // The sum of the cross entropies over the labelled rows. No gradient.
 double sft_loss(models::CausalModel& model, const LabelledBatch& batch);

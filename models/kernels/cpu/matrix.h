@@ -51,6 +51,9 @@ struct MatrixKernels {
   // that it was packed with, of which `depth` may be the first part.
   void (*multiply)(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel, bool add,
                    A* c, int64_t c_stride);
+  // to[rows, columns] = scale * c, or += with `add`, rounded once.
+  void (*round_to)(int64_t rows, int64_t columns, const A* c, int64_t c_stride, A scale, bool add, T* to,
+                   int64_t stride);
   // Two rows as pairs: to[2 i] = first[i], to[2 i + 1] = second[i].
   void (*interleave)(int64_t size, const T* first, const T* second, T* to);
 };

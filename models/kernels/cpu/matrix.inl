@@ -4,10 +4,10 @@
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the target's are passed to inlined functions only
 
+#include "models/kernels/cpu/numbers.inl"
+
 namespace masbak::models::kernels::MASBAK_ISA {
 namespace {
-
-#define MASBAK_INLINE inline __attribute__((always_inline))
 
 // Vectors of 64 bytes: of sums, and of one depth step of a right factor.
 template <typename T>
@@ -45,13 +45,14 @@ struct Lanes<c10::BFloat16> {
 
 constexpr int kRows = 6;  // rows whose sums stay in registers beside a panel's width
 
-template <int rows, typename T, typename A = typename Accumulate<T>::type>
+// `vectors`: how many of a panel's are computed.
+template <int rows, int vectors, typename T, typename A = typename Accumulate<T>::type>
 MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add, A* c, int64_t c_stride) {
   using L = Lanes<T>;
   using Sums = typename L::Sums;
   using Right = typename L::Right;
   constexpr int kVectors = static_cast<int>(kPanel) / L::kCount;
-  Sums sums[rows][kVectors] = {};
+  Sums sums[rows][vectors] = {};
   const auto* right = reinterpret_cast<const Right*>(panel);
   const int64_t steps = depth / kDepthStep<T>;
   const T* left = a.data;
@@ -60,7 +61,7 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
     for (int r = 0; r < rows; ++r) {
       const auto number = L::left(left + r * a.row);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = L::multiply(sums[r][v], number, right[v]);
+      for (int v = 0; v < vectors; ++v) sums[r][v] = L::multiply(sums[r][v], number, right[v]);
     }
   }
   if (steps * kDepthStep<T> < depth) {
@@ -68,12 +69,12 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
     for (int r = 0; r < rows; ++r) {
       const auto number = L::last(left + r * a.row);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = L::multiply(sums[r][v], number, right[v]);
+      for (int v = 0; v < vectors; ++v) sums[r][v] = L::multiply(sums[r][v], number, right[v]);
     }
   }
-  if (columns < kPanel) {
+  if (columns < vectors * L::kCount) {
     for (int r = 0; r < rows; ++r, c += c_stride) {
-      A row[kPanel];
+      A row[vectors * L::kCount];
       __builtin_memcpy(row, sums[r], sizeof row);
       for (int64_t i = 0; i < columns; ++i) c[i] = add ? c[i] + row[i] : row[i];
     }
@@ -82,7 +83,7 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
+    for (int v = 0; v < vectors; ++v) {
       A* to = c + r * c_stride + v * L::kCount;
       Sums sum = sums[r][v];
       if (add) {
@@ -95,23 +96,50 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
   }
 }
 
+template <int vectors, typename T, typename A = typename Accumulate<T>::type>
+MASBAK_INLINE void tiles(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add, A* c,
+                         int64_t c_stride) {
+  for (; rows >= kRows; rows -= kRows, a.data += kRows * a.row, c += kRows * c_stride) {
+    tile<kRows, vectors>(columns, depth, a, panel, add, c, c_stride);
+  }
+  switch (rows) {
+    case 5: tile<5, vectors>(columns, depth, a, panel, add, c, c_stride); break;
+    case 4: tile<4, vectors>(columns, depth, a, panel, add, c, c_stride); break;
+    case 3: tile<3, vectors>(columns, depth, a, panel, add, c, c_stride); break;
+    case 2: tile<2, vectors>(columns, depth, a, panel, add, c, c_stride); break;
+    case 1: tile<1, vectors>(columns, depth, a, panel, add, c, c_stride); break;
+  }
+}
+
 template <typename T, typename A = typename Accumulate<T>::type>
 void multiply(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel, bool add, A* c,
               int64_t c_stride) {
+  constexpr int kVectors = static_cast<int>(kPanel) / Lanes<T>::kCount;
   for (int64_t begin = 0; begin < columns; begin += kPanel, packed += panel, c += kPanel) {
     const int64_t width = columns - begin < kPanel ? columns - begin : kPanel;
-    Left<T> own = a;
-    A* to = c;
-    int64_t left = rows;
-    for (; left >= kRows; left -= kRows, own.data += kRows * own.row, to += kRows * c_stride) {
-      tile<kRows>(width, depth, own, packed, add, to, c_stride);
+    // Low-rank factors are this narrow.
+    if constexpr (kDepthStep<T> == 2) {
+      if (width <= Lanes<T>::kCount) {
+        tiles<1>(rows, width, depth, a, packed, add, c, c_stride);
+        continue;
+      }
+      if (width <= 2 * Lanes<T>::kCount) {
+        tiles<2>(rows, width, depth, a, packed, add, c, c_stride);
+        continue;
+      }
     }
-    switch (left) {
-      case 5: tile<5>(width, depth, own, packed, add, to, c_stride); break;
-      case 4: tile<4>(width, depth, own, packed, add, to, c_stride); break;
-      case 3: tile<3>(width, depth, own, packed, add, to, c_stride); break;
-      case 2: tile<2>(width, depth, own, packed, add, to, c_stride); break;
-      case 1: tile<1>(width, depth, own, packed, add, to, c_stride); break;
+    tiles<kVectors>(rows, width, depth, a, packed, add, c, c_stride);
+  }
+}
+
+// A number of `to` at a time, so that the compiler makes vectors of them.
+template <typename T, typename A = typename Accumulate<T>::type>
+void round_to(int64_t rows, int64_t columns, const A* c, int64_t c_stride, A scale, bool add, T* to, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r, c += c_stride, to += stride) {
+    if (add) {
+      for (int64_t i = 0; i < columns; ++i) store(to[i], load(to[i]) + scale * c[i]);
+    } else {
+      for (int64_t i = 0; i < columns; ++i) store(to[i], scale * c[i]);
     }
   }
 }
@@ -176,7 +204,8 @@ void interleave(int64_t size, const T* __restrict first, const T* __restrict sec
 
 template <typename T>
 const MatrixKernels<T>& matrices() {
-  static constexpr MatrixKernels<T> kTable = {&pack<T>, &pack_transposed<T>, &multiply<T>, &interleave<T>};
+  static constexpr MatrixKernels<T> kTable = {&pack<T>, &pack_transposed<T>, &multiply<T>, &round_to<T>,
+                                              &interleave<T>};
   return kTable;
 }
 template const MatrixKernels<float>& matrices<float>();

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "programs/worker/commands.h"
+#include "trainer/loop/tensor_pool.h"
 
 namespace masbak::worker {
 
@@ -15,6 +16,7 @@ void add_estimate(CommandLine& line) {
   command->add_option("run", *file, "RUN.yaml")->required();
   command->callback([&chosen = line.chosen, file] {
     chosen = [file] {
+      trainer::use_tensor_pool();
       std::cout << trainer::estimate(trainer::RunConfig::read(*file)).to_json().dump(2) << '\n';
       return 0;
     };

@@ -1,26 +1,13 @@
 // masbak-worker train RUN.yaml --out JOB [--resume]
 #include "trainer/loop/train.h"
 
-#include <malloc.h>
-
 #include <memory>
 
 #include "base/program.h"
 #include "programs/worker/commands.h"
+#include "trainer/loop/tensor_pool.h"
 
 namespace masbak::worker {
-namespace {
-
-// A step allocates and frees the same gigabytes as the one before. By default glibc hands them back to the system
-// in between, and every page is cleared anew at the next step.
-void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 64 << 20);
-}
-
-}  // namespace
-
 void add_train(CommandLine& line) {
   struct Options {
     std::string run, out;
@@ -37,7 +24,7 @@ void add_train(CommandLine& line) {
   command->callback([&chosen = line.chosen, options] {
     chosen = [options] {
       base::install_stop_signals();
-      keep_freed_memory();
+      trainer::use_tensor_pool();
       trainer::train(trainer::RunConfig::read(options->run), options->out, options->resume, !options->ignore_estimate);
       return 0;
     };

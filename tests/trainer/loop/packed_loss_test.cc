@@ -2,12 +2,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "adapters/plan.h"
-#include "models/checkpoint/adopt/adopt.h"
 #include "models/families/causal_model.h"
 #include "tests/base/temporary_folder.h"
+#include "tests/models/families/random_folder.h"
 #include "trainer/loop/batches.h"
 #include "trainer/loop/trainer.h"
 #include "trainer/objectives/sft.h"
@@ -40,15 +38,8 @@ std::vector<TokenSequence> random_examples(int count, int64_t vocabulary) {
 class PackedLoss : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    models::AdoptOptions options;
-    options.file =
-        std::filesystem::path(std::getenv("MASBAK_SOURCE")) / "tests/models/checkpoint/golden/tiny-llama.gguf";
-    options.family = GetParam();
-    options.folder = folder_ / "model";
-    options.dtype = models::Dtype::kF32;
-    options.experts = {4, 2, 64};
-    models::adopt(options);
-    model_ = models::load_model(options.folder, "float32");
+    models::testing::write_random_folder(models::testing::small_config(GetParam()), folder_ / "model");
+    model_ = models::load_model(folder_ / "model", "float32");
     training_.max_length = kMaxLength;
     training_.batch_size = 1;
     examples_ = random_examples(24, model_->info().vocabulary);
@@ -119,8 +110,10 @@ TEST_P(PackedLoss, APackedStepHasTheGradientOfItsParts) {
   EXPECT_LT((optimizer.gradients() - alone).abs().max().item<double>(), 1e-4 * largest);
 }
 
-// llama: attention by groups. deepseek_v3: latent attention and a mixture of experts.
-INSTANTIATE_TEST_SUITE_P(Families, PackedLoss, ::testing::Values("llama", "deepseek_v3"));
+// Attention by groups, with norms on heads, with a sliding window; latent attention; dense and with every router.
+INSTANTIATE_TEST_SUITE_P(Families, PackedLoss,
+                         ::testing::Values("llama", "granite", "granitemoe", "mixtral", "qwen3_moe", "olmoe",
+                                           "deepseek_v2", "deepseek_v3", "glm4_moe_lite"));
 
 }  // namespace
 }  // namespace masbak::trainer

@@ -30,7 +30,7 @@ def run_file(name, adapter=None, **training):
         "model": "base", "dataset": {"train": "train.jsonl", "eval": "eval.jsonl", "format": "tokens"},
         "adapter": adapter or {"r": 4, "target_modules": ["attention", "shared_experts"], "lora_dropout": 0.1},
         "training": {"learning_rate": 0.01, "max_steps": STEPS, "dtype": "bfloat16", "eval_steps": 5, "save_steps": 4,
-                     "max_length": 32, **training}}))
+                     "max_length": 32, "neftune_noise_alpha": 5.0, **training}}))
     return file
 
 
