@@ -112,13 +112,22 @@ std::map<std::string, models::Slot> slots_by_name(models::CausalModel& model) {
   return slots;
 }
 
+// Everything that a forward pass reads, where the model's weights are.
+LoraFactors moved(LoraFactors pair, const at::Device& device) {
+  for (at::Tensor* tensor :
+       {&pair.a, &pair.b, &pair.bias_O, &pair.magnitude_O, &pair.full, &pair.start_a, &pair.start_b}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+  return pair;
+}
+
 void check_base_copies(models::CausalModel& model, const std::map<std::string, models::Slot>& slots,
                        const Adapter& adapter) {
   for (const Target& target : adapter.plan.targets) {
     const auto copy = adapter.base_copies.find(target.slot);
     if (copy == adapter.base_copies.end()) continue;
     const at::Tensor weight = base_weight(model, slots, target);
-    if (at::equal(copy->second.to(weight.scalar_type()), weight)) continue;
+    if (at::equal(copy->second.to(weight.device(), weight.scalar_type()), weight)) continue;
     throw base::Error(base::Code::kFailedPrecondition,
                       "the adapter brings a base weight for '" + target.slot +
                           "' that is not this model's; was its vocabulary changed? Load it over the model that it "
@@ -184,13 +193,17 @@ void initialise(Adapter& adapter, models::CausalModel& model) {
   for (size_t i = 0; i < adapter.factors.size(); ++i) {
     const Target& target = adapter.plan.targets[i];
     LoraFactors& pair = adapter.factors[i];
+    pair = moved(std::move(pair), model.embedding_weight().device());
     const bool principal = start.starts_with("pissa") && !target.full && !pair.start_a.defined();
     const bool magnitude = target.dora && !pair.magnitude_O.defined();
     const bool copy = target.full && !pair.full.defined();
     if (!principal && !magnitude && !copy) continue;
     const at::Tensor weight = base_weight(model, slots, target).detach();
     if (copy) pair.full = weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
-    if (principal) start_with_principal(target, start, weight, generator, &pair);
+    if (principal) {  // on the CPU, whose random numbers it draws
+      start_with_principal(target, start, weight.cpu(), generator, &pair);
+      pair = moved(std::move(pair), weight.device());
+    }
     if (magnitude) {
       pair.magnitude_O = (target.is_embedding() ? column_norms(weight, pair) : row_norms(weight, pair)).contiguous();
     }
@@ -255,6 +268,7 @@ Adapter without_start(const Adapter& adapter) {
 }
 
 void attach(models::CausalModel& model, const Adapter& adapter) {
+  const at::Device device = model.embedding_weight().device();
   const std::map<std::string, models::Slot> slots = slots_by_name(model);
   check_base_copies(model, slots, adapter);
   for (size_t i = 0; i < adapter.factors.size(); ++i) {
@@ -267,7 +281,7 @@ void attach(models::CausalModel& model, const Adapter& adapter) {
       if (!model.embedding()) {
         throw base::Error(base::Code::kInternal, "the model's embedding cannot be replaced");
       }
-      *model.embedding() = wrap_embedding(*model.embedding(), adapter.factors[i]);
+      *model.embedding() = wrap_embedding(*model.embedding(), moved(adapter.factors[i], device));
       continue;
     }
     const auto found = slots.find(target.slot);
@@ -276,9 +290,9 @@ void attach(models::CausalModel& model, const Adapter& adapter) {
     }
     const models::Slot& slot = found->second;
     if (target.experts > 0) {
-      *slot.experts = wrap_experts(*slot.experts, adapter.factors[i]);
+      *slot.experts = wrap_experts(*slot.experts, moved(adapter.factors[i], device));
     } else {
-      *slot.linear = wrap_linear(*slot.linear, adapter.factors[i], adapter.dropout);
+      *slot.linear = wrap_linear(*slot.linear, moved(adapter.factors[i], device), adapter.dropout);
     }
   }
   model.weights_changed();

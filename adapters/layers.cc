@@ -24,7 +24,9 @@ namespace {
 at::Tensor drop(const at::Tensor& x_TI, const LoraDropout* dropout) {
   if (!dropout || !dropout->training || dropout->probability == 0) return x_TI;
   const double keep = 1 - dropout->probability;
-  return x_TI * at::empty_like(x_TI).bernoulli_(keep, dropout->generator).div_(keep);
+  // Drawn on the CPU: the same choice on every device.
+  const at::Tensor kept = at::empty(x_TI.sizes(), x_TI.options().device(at::kCPU)).bernoulli_(keep, dropout->generator);
+  return x_TI * kept.div_(keep).to(x_TI.device());
 }
 
 at::ScalarType wide(const at::Tensor& weight) { return weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }

@@ -163,6 +163,16 @@ std::string read_dtype(const Fields& training, const std::string& fallback) {
   return read_choice(training, "dtype", fallback, {"bfloat16", "float32"});
 }
 
+std::string read_device(const Fields& training, const std::string& fallback) {
+  const std::string device = training.get<std::string>("device", fallback);
+  const bool numbered = device.starts_with("cuda:") && device.size() > 5 && device.size() < 8 &&
+                        device.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (device != "cpu" && device != "cuda" && !numbered) {
+    training.fail("device", "expected cpu, cuda or cuda:N, found \"" + device + "\"");
+  }
+  return device;
+}
+
 void read_rates(const Fields& training, TrainingConfig* config) {
   config->learning_rate = read_number(training, "learning_rate", config->learning_rate, 0.0, 10.0, true);
   config->schedule = read_schedule(training);
@@ -222,6 +232,7 @@ TrainingConfig TrainingConfig::read(const Fields& training, const std::string& o
   config.loss_on = read_loss_on(training);
   config.seed = static_cast<uint64_t>(read_count(training, "seed", 0, 0, std::numeric_limits<int64_t>::max()));
   config.dtype = read_dtype(training, config.dtype);
+  config.device = read_device(training, config.device);
   config.gradient_checkpointing = training.get<bool>("gradient_checkpointing", false);
   config.router_aux_loss_coef = read_number(training, "router_aux_loss_coef", 0.0, 0.0, 1e6);
   config.neftune_noise_alpha = read_number(training, "neftune_noise_alpha", 0.0, 0.0, 1e6);
@@ -307,8 +318,10 @@ std::string TrainingConfig::to_yaml(const std::string& run_objective) const {
       << "\n  packing: " << packing << "\n  shuffle: " << shuffle << loss_on_yaml(loss_on)
       << "\n  max_grad_norm: " << number_text(max_grad_norm) << "\n  weight_decay: " << number_text(weight_decay)
       << "\n  adam_beta1: " << number_text(adam_beta1) << "\n  adam_beta2: " << number_text(adam_beta2)
-      << "\n  adam_epsilon: " << number_text(adam_epsilon) << "\n  seed: " << seed << "\n  dtype: " << dtype
-      << "\n  gradient_checkpointing: " << gradient_checkpointing
+      << "\n  adam_epsilon: " << number_text(adam_epsilon) << "\n  seed: " << seed << "\n  dtype: " << dtype;
+  // Not written for the CPU: a job of an earlier version resumes.
+  if (device != "cpu") out << "\n  device: '" << device << "'";
+  out << "\n  gradient_checkpointing: " << gradient_checkpointing
       << "\n  router_aux_loss_coef: " << number_text(router_aux_loss_coef) << "\n  eval_steps: " << eval_steps
       << "\n  save_steps: " << save_steps << "\n  save_total_limit: " << save_total_limit
       << "\n  load_best_model_at_end: " << load_best_model_at_end

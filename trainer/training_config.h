@@ -65,6 +65,7 @@ struct TrainingConfig {
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
   uint64_t seed = 0;
   std::string dtype = "bfloat16";
+  std::string device = "cpu";  // cpu, cuda or cuda:N
   bool gradient_checkpointing = false;
   double router_aux_loss_coef = 0.0;
   double neftune_noise_alpha = 0.0;  // noise on embeddings while learning (sft); 0: none

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "models/checkpoint/device_weight.h"
 
 namespace masbak::models {
 
@@ -107,6 +108,9 @@ class Fp8Tensor final : public QuantisedTensor {
       for (; i < end; ++i) *out++ = values[codes[i]] * scale;
     }
   }
+  std::shared_ptr<const QuantisedTensor> on(const at::Device& device) const override {
+    return fp8_on(device, shape(), codes_.bytes, scales_, block_rows_, block_columns_);
+  }
 
  private:
   TensorView codes_;
@@ -129,6 +133,9 @@ class Int8Tensor final : public QuantisedTensor {
       for (; i < end; ++i) *out++ = static_cast<float>(codes[i]) * scale;
     }
   }
+  std::shared_ptr<const QuantisedTensor> on(const at::Device& device) const override {
+    return int8_on(device, shape(), codes_.bytes, scales_);
+  }
 
  private:
   TensorView codes_;
@@ -142,27 +149,42 @@ struct Nf4State {
 
 class Nf4Tensor final : public QuantisedTensor {
  public:
-  Nf4Tensor(std::vector<int64_t> shape, const TensorView& codes, std::vector<float> table, std::vector<float> absmax,
+  // scales.absmax is filled in where the file has codes of it.
+  Nf4Tensor(std::vector<int64_t> shape, const TensorView& codes, std::vector<float> table, Nf4Scales scales,
             int64_t block)
       : QuantisedTensor(std::move(shape)),
         codes_(codes),
         table_(std::move(table)),
-        absmax_(std::move(absmax)),
-        block_(block) {}
+        scales_(std::move(scales)),
+        block_(block) {
+    if (scales_.nested_block == 0) return;
+    scales_.absmax.resize(scales_.codes.size());
+    for (size_t i = 0; i < scales_.codes.size(); ++i) {
+      float& scale = scales_.absmax[i];
+      scale = scales_.nested_table[static_cast<uint8_t>(scales_.codes[i])] *
+              scales_.nested_absmax[i / scales_.nested_block];
+      scale += scales_.nested_offset;
+    }
+  }
 
   void widen(int64_t begin, int64_t count, float* out) const override {
     const auto* codes = reinterpret_cast<const uint8_t*>(codes_.bytes.data());
     for (int64_t i = begin; i < begin + count;) {
-      const float scale = absmax_[i / block_];
+      const float scale = scales_.absmax[i / block_];
       const int64_t end = std::min((i / block_ + 1) * block_, begin + count);
       for (; i < end; ++i) *out++ = table_[i & 1 ? codes[i / 2] & 15 : codes[i / 2] >> 4] * scale;
     }
+  }
+  std::shared_ptr<const QuantisedTensor> on(const at::Device& device) const override {
+    Nf4Scales scales = scales_;
+    if (scales.nested_block > 0) scales.absmax.clear();  // the codes of them are a quarter as large
+    return nf4_on(device, shape(), codes_.bytes, table_, scales, block_);
   }
 
  private:
   TensorView codes_;  // two a byte, the first in the high half
   std::vector<float> table_;
-  std::vector<float> absmax_;  // of each block of numbers, widened: 1/16 byte a number
+  Nf4Scales scales_;  // with one of each block of numbers widened: 1/16 byte a number
   int64_t block_;
 };
 
@@ -211,21 +233,18 @@ std::shared_ptr<const QuantisedTensor> open_nf4(const WeightFiles& files, const 
                                                 const std::vector<int64_t>& shape) {
   check_nf4(files, name, shape);
   const Nf4State state = nf4_state(files.at(name + kState), shape);
-  std::vector<float> absmax;
+  Nf4Scales scales;
   if (state.nested_block == 0) {
-    absmax = finite_floats(files.at(name + ".absmax"));
+    scales.absmax = finite_floats(files.at(name + ".absmax"));
   } else {
-    const std::vector<float> table = finite_floats(files.at(name + ".nested_quant_map"));
-    const std::vector<float> outer = finite_floats(files.at(name + ".nested_absmax"));
-    const std::string_view codes = files.at(name + ".absmax").bytes;
-    absmax.resize(codes.size());
-    for (size_t i = 0; i < codes.size(); ++i) {
-      absmax[i] = table[static_cast<uint8_t>(codes[i])] * outer[i / state.nested_block];
-      absmax[i] += static_cast<float>(state.offset);
-    }
+    scales.codes = files.at(name + ".absmax").bytes;
+    scales.nested_table = finite_floats(files.at(name + ".nested_quant_map"));
+    scales.nested_absmax = finite_floats(files.at(name + ".nested_absmax"));
+    scales.nested_block = state.nested_block;
+    scales.nested_offset = static_cast<float>(state.offset);
   }
   return std::make_shared<Nf4Tensor>(shape, files.at(name), finite_floats(files.at(name + ".quant_map")),
-                                     std::move(absmax), state.block);
+                                     std::move(scales), state.block);
 }
 
 // The size of FP8 blocks along one dimension: the configuration's, else the one that the grid of scales implies.
@@ -314,8 +333,12 @@ void QuantisedTensor::widen_into(at::Tensor& out, int64_t begin) const {
   });
 }
 
+std::shared_ptr<const QuantisedTensor> QuantisedTensor::on(const at::Device&) const {
+  throw base::Error(base::Code::kInternal, "only a weight that a file holds can be copied to a device");
+}
+
 at::Tensor QuantisedTensor::widened(at::ScalarType dtype) const {
-  at::Tensor out = at::empty(shape(), at::TensorOptions().dtype(dtype));
+  at::Tensor out = at::empty(shape(), at::TensorOptions().dtype(dtype).device(device()));
   widen_into(out, 0);
   return out;
 }

@@ -31,8 +31,12 @@ class QuantisedTensor {
   // Numbers [begin, begin + count) of the flattened tensor. The product with the scale is made in float32.
   virtual void widen(int64_t begin, int64_t count, float* out) const = 0;
   // The same into a contiguous tensor of float32, bfloat16 or float64, rounded once, on all threads.
-  void widen_into(at::Tensor& out, int64_t begin) const;
+  virtual void widen_into(at::Tensor& out, int64_t begin) const;
   at::Tensor widened(at::ScalarType dtype) const;
+  // Where the codes and scales lie, and what widen_into fills.
+  virtual at::Device device() const { return at::kCPU; }
+  // A copy with codes and scales on `device`. INTERNAL if this one is no tensor of a file.
+  virtual std::shared_ptr<const QuantisedTensor> on(const at::Device& device) const;
 
  private:
   std::vector<int64_t> shape_;

@@ -81,6 +81,8 @@ Context Decoder::context(const Batch& batch) const {
                       "the slices of a batch must cover its tokens, of which there must be some");
   }
   std::tie(context.cos_TF, context.sin_TF) = parts_.rotary.angles(spans);
+  context.cos_TF = context.cos_TF.to(parts_.embedding_VD.device());
+  context.sin_TF = context.sin_TF.to(parts_.embedding_VD.device());
   return context;
 }
 
@@ -100,7 +102,8 @@ std::vector<at::Tensor> Decoder::run_layer(size_t i, const at::Tensor& x_TD, con
 at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* routers) {
   const Context context = this->context(batch);
   if (routers) routers->clear();
-  at::Tensor x_TD = scaled(embedding_->forward(batch.ids_T), parts_.embedding_multiplier);
+  at::Tensor x_TD =
+      scaled(embedding_->forward(batch.ids_T.to(parts_.embedding_VD.device())), parts_.embedding_multiplier);
   const bool again_later = checkpointed_ && c10::GradMode::is_enabled();
   for (size_t i = 0; i < parts_.layers.size(); ++i) {
     const bool routing = routers != nullptr;

@@ -15,6 +15,7 @@ namespace masbak::models {
 namespace {
 
 thread_local bool describing = false;
+thread_local at::Device placed = at::kCPU;
 
 // The pages of a mapped tensor that has been copied leave this process: what stays in memory is the copy. Another
 // reader of the file would find them in the page cache.
@@ -30,6 +31,10 @@ void release_pages(const TensorView& view) {
 DescribeOnly::DescribeOnly() { describing = true; }
 
 DescribeOnly::~DescribeOnly() { describing = false; }
+
+PlaceWeights::PlaceWeights(const at::Device& device) { placed = device; }
+
+PlaceWeights::~PlaceWeights() { placed = at::kCPU; }
 
 std::vector<StoredTensor> stored_tensors(const WeightSpec& spec, const Checkpoint& checkpoint) {
   const StoredTensor whole = {spec.name, spec.shape};
@@ -74,7 +79,10 @@ at::Tensor WeightReader::read(const StoredTensor& stored, at::ScalarType dtype) 
   used_.insert(stored.name);
   at::Tensor tensor = map_tensor(view, dtype);
   if (tensor.const_data_ptr() != view.bytes.data()) release_pages(view);
-  return tensor;
+  if (placed.is_cpu()) return tensor;
+  const at::Tensor there = tensor.to(placed);
+  release_pages(view);
+  return there;
 }
 
 std::shared_ptr<const QuantisedTensor> WeightReader::quantised(const StoredTensor& stored) {
@@ -83,7 +91,7 @@ std::shared_ptr<const QuantisedTensor> WeightReader::quantised(const StoredTenso
   if (!small) return nullptr;
   used_.insert(stored.name);
   for (const std::string& name : companions(files_, stored.name)) used_.insert(name);
-  return small;
+  return placed.is_cpu() ? small : small->on(placed);
 }
 
 const WeightSpec& WeightReader::spec(const std::string& name) {
@@ -102,7 +110,7 @@ at::Tensor WeightReader::tensor(const std::string& name, at::ScalarType dtype) {
   }
   const std::vector<StoredTensor> parts = stored_tensors(spec, checkpoint_);
   if (parts.size() == 1 && parts[0].expert < 0) return read(parts[0], dtype);
-  at::Tensor joined = at::empty(spec.shape, at::TensorOptions().dtype(dtype));
+  at::Tensor joined = at::empty(spec.shape, at::TensorOptions().dtype(dtype).device(placed));
   for (const StoredTensor& part : parts) {
     const at::Tensor place = joined.select(0, part.expert).narrow(0, part.row, part.shape[0]);
     if (const auto small = quantised(part)) {

@@ -34,6 +34,15 @@ class DescribeOnly {
   DescribeOnly& operator=(const DescribeOnly&) = delete;
 };
 
+// While one lives, the WeightReaders of its thread put what they read into the memory of `device`.
+class PlaceWeights {
+ public:
+  explicit PlaceWeights(const at::Device& device);
+  ~PlaceWeights();
+  PlaceWeights(const PlaceWeights&) = delete;
+  PlaceWeights& operator=(const PlaceWeights&) = delete;
+};
+
 // Reads the weights of one checkpoint, each checked against the table. After the model is put together, finish()
 // refuses what the table names and nothing asked for, and tensors of the checkpoint that the table lacks.
 class WeightReader {

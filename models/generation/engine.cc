@@ -133,7 +133,8 @@ bool Engine::step() {
   if (answering.empty()) return true;
   const at::Tensor index =
       at::from_blob(last.data(), {static_cast<int64_t>(last.size())}, at::TensorOptions().dtype(at::kLong));
-  const at::Tensor logits_NV = state.model.logits(hidden_TD.index_select(0, index)).to(at::kFloat).cpu().contiguous();
+  const at::Tensor logits_NV =
+      state.model.logits(hidden_TD.index_select(0, index.to(hidden_TD.device()))).to(at::kFloat).cpu().contiguous();
   const int64_t vocabulary = logits_NV.size(1);
   for (size_t i = 0; i < answering.size(); ++i) {
     const float* row = logits_NV.const_data_ptr<float>() + static_cast<int64_t>(i) * vocabulary;

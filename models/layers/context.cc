@@ -18,6 +18,8 @@ at::Tensor CacheRows::append(const at::Tensor& rows, int64_t past) {
   return rows_.narrow(0, 0, length);
 }
 
-int64_t CacheRows::bytes() const { return rows_.defined() ? static_cast<int64_t>(rows_.nbytes()) : 0; }
+int64_t CacheRows::bytes() const {
+  return (rows_.defined() ? static_cast<int64_t>(rows_.nbytes()) : 0) + pages_.bytes();
+}
 
 }  // namespace masbak::models

@@ -7,18 +7,23 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/layers/paged_latents.h"
+
 namespace masbak::models {
 
 // One layer's rows of one sequence's cache: [capacity, width], of which the first `past` hold tokens.
-// Grows by doubling, so that a sequence of n tokens is copied O(1) times a row.
+// Grows by doubling, so that a sequence of n tokens is copied O(1) times a row. Latents on a GPU lie in the pages of
+// a pool instead.
 class CacheRows {
  public:
   // Writes rows [n, width] behind the first `past` and returns all past + n rows (a view).
   at::Tensor append(const at::Tensor& rows, int64_t past);
+  PageList& page_list() { return pages_; }
   int64_t bytes() const;
 
  private:
   at::Tensor rows_;
+  PageList pages_;
 };
 
 // Tokens [begin, begin + length) of the batch are one sequence's, at positions past, past + 1, …

@@ -36,7 +36,7 @@ struct Pass {
 std::vector<at::Tensor> backward(Pass& pass, const at::Tensor& dout_TD, const std::vector<bool>& wanted) {
   const ExpertOrder& order = pass.order;
   const at::Tensor weights_N = spread_to_rows(pass.weights_TK, order);
-  const at::Tensor dout_ND = dout_TD.index_select(0, order.token_of_row_N);
+  const at::Tensor dout_ND = gather_rows(dout_TD, order.token_of_row_N);
   const at::Tensor dinner_NI = pass.down->multiply_back(dout_ND, order.offsets, &pass.kept_down, true);
   const SiluGradients silu = silu_times_halves_backward(dinner_NI, pass.gate_up_N2I, weights_N);
   pass.gate_up_N2I = at::Tensor();
@@ -50,7 +50,7 @@ std::vector<at::Tensor> backward(Pass& pass, const at::Tensor& dout_TD, const st
   const at::Tensor drows_ND = pass.gate_up->multiply_back(silu.dgate_up, order.offsets, &pass.kept_gate_up, wanted[0]);
   if (wanted[0]) gradients[0] = sum_rows(drows_ND, {}, order.row_of_pair_TK);
   if (pass.x_TD.defined()) {
-    const at::Tensor rows_ND = pass.x_TD.index_select(0, order.token_of_row_N);
+    const at::Tensor rows_ND = gather_rows(pass.x_TD, order.token_of_row_N);
     for (at::Tensor& own : pass.gate_up->gradients(rows_ND, silu.dgate_up, {}, order.offsets, pass.kept_gate_up)) {
       gradients.push_back(std::move(own));
     }
@@ -101,7 +101,7 @@ at::Tensor expert_block(const at::Tensor& x_TD, const at::Tensor& weights_TK, co
   at::Tensor out_TD;
   {
     const at::NoGradGuard no_grad;
-    const at::Tensor rows_ND = x_TD.index_select(0, order.token_of_row_N);
+    const at::Tensor rows_ND = gather_rows(x_TD, order.token_of_row_N);
     const at::Tensor gate_up_N2I = gate_up->multiply(rows_ND, order.offsets, keeps ? &pass->kept_gate_up : nullptr);
     const at::Tensor inner_NI = silu_times_halves(gate_up_N2I);
     const at::Tensor outer_ND = down->multiply(inner_NI, order.offsets, keeps ? &pass->kept_down : nullptr);

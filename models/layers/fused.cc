@@ -13,6 +13,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "models/kernels/cpu/rows.h"
+#include "models/kernels/cuda/library.h"
+#include "models/layers/device_rows.h"
 #include "models/layers/differentiable.h"
 
 namespace masbak::models {
@@ -238,7 +240,12 @@ SiluGradients silu_times_halves_backward(const at::Tensor& dy_ND, const at::Tens
   return result;
 }
 
+at::Tensor gather_rows(const at::Tensor& x_ND, const at::Tensor& rows_N) {
+  return cuda::kernels_for(x_ND) ? device::gather_rows(x_ND, rows_N) : x_ND.index_select(0, rows_N);
+}
+
 at::Tensor sum_rows(const at::Tensor& x_ND, const at::Tensor& weights_TK, const at::Tensor& rows_TK) {
+  if (cuda::kernels_for(x_ND)) return device::sum_rows(x_ND, weights_TK, rows_TK);
   if (!has_kernel(x_ND)) {
     const at::Tensor pairs_TKD = x_ND.index_select(0, rows_TK.flatten()).unflatten(0, rows_TK.sizes());
     const at::Tensor weighted_TKD = weights_TK.defined() ? pairs_TKD * weights_TK.unsqueeze(2) : pairs_TKD;
@@ -263,6 +270,9 @@ at::Tensor sum_rows(const at::Tensor& x_ND, const at::Tensor& weights_TK, const 
 }
 
 double cross_entropy_rows(at::Tensor& logits_NV, const at::Tensor& targets_N, double scale, bool gradient) {
+  if (const auto* kernels = cuda::kernels_for(logits_NV)) {
+    return device::cross_entropy_rows(*kernels, logits_NV, targets_N, scale, gradient);
+  }
   if (!has_kernel(logits_NV)) {
     const at::Tensor numbers_NV = logits_NV.to(at::kFloat), targets_N1 = targets_N.unsqueeze(1);
     const at::Tensor log_sum_N1 = numbers_NV.logsumexp(1, true), chosen_N1 = numbers_NV.gather(1, targets_N1);

@@ -4,8 +4,8 @@
 // Shape letters: T tokens, D features, H heads, F rotary frequencies (half the rotary size), K experts
 // a token, N rows sorted by expert, at least T * K.
 //
-// On the CPU float32, float64 and bfloat16 run through models/kernels/cpu, rounded once at the end;
-// elsewhere they are put together from ATen's operators.
+// On the CPU float32, float64 and bfloat16 run through models/kernels/cpu, rounded once at the end; on a GPU dispatch,
+// combine and the cross entropy run through models/kernels/cuda. The rest is put together from ATen's operators.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -36,6 +36,9 @@ struct SiluGradients {
 };
 SiluGradients silu_times_halves_backward(const at::Tensor& dy_ND, const at::Tensor& gate_up,
                                          const at::Tensor& weights_N);
+
+// out[n] = x[rows[n]]; rows are int32.
+at::Tensor gather_rows(const at::Tensor& x_ND, const at::Tensor& rows_N);
 
 // out[t] = sum over k of weights[t, k] * x[rows[t, k]], in the order of k: deterministic. rows are int32, weights
 // float32 (float64 for float64 rows), or undefined for ones.

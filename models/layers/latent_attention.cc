@@ -44,12 +44,20 @@ at::Tensor LatentAttention::forward(const at::Tensor& x_TD, const Context& conte
   if (!cached && q_THQ.is_cpu()) return o_proj->forward(packed(q_THQ, latent_TR, shared_TP, context));
   const at::Tensor kept_TC = at::cat({latent_TR, shared_TP}, 1);
 
-  std::vector<at::Tensor> rows;  // of each segment, what the cache held and the new ones
+  const bool paged = can_attend_pages(kept_TC, latent_size);
+  if (paged) keep_in_pages(pool_, context.segments, layer, kept_TC);
+  std::vector<at::Tensor> rows;  // of each segment, what the cache held and the new ones; empty where pages are read
   std::vector<const Segment*> few;
   std::vector<at::Tensor> few_rows, few_queries;
   for (const Segment& segment : context.segments) {
     const at::Tensor own = kept_TC.narrow(0, segment.begin, segment.length);
-    rows.push_back(segment.cache ? (*segment.cache)[layer].append(own, segment.past) : own);
+    if (!paged) {
+      rows.push_back(segment.cache ? (*segment.cache)[layer].append(own, segment.past) : own);
+    } else if (decodes(segment)) {
+      rows.emplace_back();
+    } else {
+      rows.push_back(segment.past > 0 ? rows_in_pages(*pool_, segment, layer) : own);
+    }
     if (!decodes(segment)) continue;
     few.push_back(&segment);
     few_rows.push_back(rows.back());
@@ -57,7 +65,7 @@ at::Tensor LatentAttention::forward(const at::Tensor& x_TD, const Context& conte
   }
   if (few.empty()) return o_proj->forward(plain(q_THQ, kept_TC, context, rows));
   const bool all_few = few.size() == rows.size();
-  const at::Tensor few_out = absorbed(all_few ? q_THQ : at::cat(few_queries), few, few_rows);
+  const at::Tensor few_out = absorbed(all_few ? q_THQ : at::cat(few_queries), few, few_rows, layer);
   if (all_few) return o_proj->forward(few_out);
   std::vector<at::Tensor> outputs;
   int64_t taken = 0;
@@ -113,7 +121,7 @@ at::Tensor LatentAttention::plain(const at::Tensor& q_THQ, const at::Tensor& kep
 // With W the part of kv_b that makes keys, q · (W c) = (W^T q) · c: the query goes to the latent's space, where
 // keys and values of all heads are the rows of the cache themselves (DeepSeek-V2, section 2.1.2).
 at::Tensor LatentAttention::absorbed(const at::Tensor& q_BHQ, const std::vector<const Segment*>& segments,
-                                     const std::vector<at::Tensor>& rows) {
+                                     const std::vector<at::Tensor>& rows, int layer) {
   if (!kv_b_weight_.defined()) {
     kv_b_weight_ = kv_b_proj->weight().detach().view({heads, nope_size + value_size, latent_size});
   }
@@ -122,7 +130,8 @@ at::Tensor LatentAttention::absorbed(const at::Tensor& q_BHQ, const std::vector<
   const at::Tensor q_HBQ = q_BHQ.transpose(0, 1);
   const at::Tensor q_HBC =
       at::cat({at::bmm(q_HBQ.narrow(2, 0, nope_size), keys_HNR), q_HBQ.narrow(2, nope_size, rope_size)}, 2);
-  const at::Tensor seen_HBR = attend_latents(q_HBC, segments, rows);
+  const at::Tensor seen_HBR = rows.front().defined() ? attend_latents(q_HBC, segments, rows)
+                                                     : attend_pages(*pool_, segments, layer, q_HBC, latent_size, scale);
   return at::bmm(seen_HBR, values_HRV).transpose(0, 1).reshape({q_BHQ.size(0), heads * value_size});
 }
 
@@ -153,6 +162,12 @@ at::Tensor LatentAttention::attend_latents(const at::Tensor& q_HBC, const std::v
     attend(0, 1);
   }
   return out_HBR;
+}
+
+std::unique_ptr<Attention> LatentAttention::clone() const {
+  auto copy = std::make_unique<LatentAttention>(*this);
+  copy->pool_ = std::make_shared<LatentPool>();
+  return copy;
 }
 
 void LatentAttention::collect_slots(const std::string& prefix, int layer, std::vector<Slot>& slots) {

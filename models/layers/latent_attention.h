@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/layers/attention.h"
+#include "models/layers/paged_latents.h"
 
 namespace masbak::models {
 
@@ -21,7 +22,8 @@ struct LatentAttention final : Attention {
 
   at::Tensor forward(const at::Tensor& x_TD, const Context& context, int layer) override;
   void collect_slots(const std::string& prefix, int layer, std::vector<Slot>& slots) override;
-  std::unique_ptr<Attention> clone() const override { return std::make_unique<LatentAttention>(*this); }
+  // A copy keeps its sequences in pages of its own.
+  std::unique_ptr<Attention> clone() const override;
   void weights_changed() override { kv_b_weight_ = at::Tensor(); }
 
  private:
@@ -36,10 +38,11 @@ struct LatentAttention final : Attention {
   at::Tensor plain(const at::Tensor& q_THQ, const at::Tensor& kept_TC, const Context& context,
                    const std::vector<at::Tensor>& rows) const;
   at::Tensor absorbed(const at::Tensor& q_BHQ, const std::vector<const Segment*>& segments,
-                      const std::vector<at::Tensor>& rows);
+                      const std::vector<at::Tensor>& rows, int layer);
   at::Tensor attend_latents(const at::Tensor& q_HBC, const std::vector<const Segment*>& segments,
                             const std::vector<at::Tensor>& rows) const;
 
+  std::shared_ptr<LatentPool> pool_ = std::make_shared<LatentPool>();  // holds pages where can_attend_pages
   at::Tensor kv_b_weight_;  // [H, nope + V, R], adapters included, for the absorbed form
 };
 

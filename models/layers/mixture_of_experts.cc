@@ -2,6 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 
+#include "models/kernels/cuda/library.h"
+#include "models/layers/device_rows.h"
 #include "models/layers/expert_block.h"
 
 namespace masbak::models {
@@ -9,7 +11,10 @@ namespace masbak::models {
 at::Tensor MixtureOfExperts::forward(const at::Tensor& x_TD, Routing* routing) {
   const RoutingDecision decision = router.decide(x_TD);
   if (routing) *routing = {decision.scores_TE, decision.chosen_TK};
-  const ExpertOrder order = sort_by_expert(decision.chosen_TK, gate_up_proj->experts());
+  const auto* kernels = cuda::kernels_for(x_TD);
+  const ExpertOrder order = kernels
+                                ? device::sort_by_expert(*kernels, x_TD, decision.chosen_TK, gate_up_proj->experts())
+                                : sort_by_expert(decision.chosen_TK, gate_up_proj->experts());
   const at::Tensor routed = expert_block(x_TD, decision.weights_TK, order, gate_up_proj, down_proj);
   return shared_experts ? routed + shared_experts->forward(x_TD, nullptr) : routed;
 }

@@ -77,7 +77,7 @@ at::Tensor back_through(const Pieces& pieces, const at::Tensor& dy_TO, const std
 
 at::Tensor all_rows(const Pieces& pieces, at::ScalarType dtype) {
   at::Tensor w_EOI = at::empty({static_cast<int64_t>(pieces.of_group.size()), pieces.out_features, pieces.in_features},
-                               at::TensorOptions().dtype(dtype));
+                               at::TensorOptions().dtype(dtype).device(pieces.of_group[0][0].tensor->device()));
   for (size_t e = 0; e < pieces.of_group.size(); ++e) {
     for (const ExpertRows& rows : pieces.of_group[e]) {
       at::Tensor out = w_EOI.select(0, static_cast<int64_t>(e)).narrow(0, rows.row, rows.rows);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "models/families/causal_model.h"
+#include "models/families/place.h"
 #include "models/tokenizer/chat_template.h"
 #include "models/tokenizer/tokenizer.h"
 #include "services/inference/answer.h"
@@ -108,7 +109,7 @@ void Server::State::load_models() {
   if (options.model_name.empty()) {
     options.model_name = std::filesystem::canonical(options.model).filename().string();
   }
-  auto base_model = models::load_model(options.model, options.dtype);
+  auto base_model = models::load_model_on(options.device, options.model, options.dtype);
   std::map<std::string, std::string> digests;
   std::vector<std::pair<std::string, std::unique_ptr<models::CausalModel>>> adapted;
   for (const auto& [name, folder] : options.adapters) {

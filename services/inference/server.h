@@ -16,6 +16,7 @@ struct ServerOptions {
   int port = 8000;      // 0: a free one
   std::string api_key;  // empty: none asked for
   std::string dtype = "auto";
+  std::string device = "cpu";
   int64_t max_running = 16;  // sequences in one batch
 };
 

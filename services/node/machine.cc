@@ -2,29 +2,32 @@
 
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
+#include <cstdio>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/nvml.h"
+
 namespace masbak::services {
 namespace {
 
-// One "Model:" line in /proc/driver/nvidia/gpus/*/information each.
-std::vector<std::string> gpu_models() {
-  std::vector<std::string> models;
-  std::error_code missing;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", missing)) {
-    std::ifstream information(entry.path() / "information");
-    std::string line;
-    while (std::getline(information, line)) {
-      if (line.rfind("Model:", 0) != 0) continue;
-      size_t start = line.find_first_not_of(" \t", 6);
-      if (start != std::string::npos) models.push_back(line.substr(start));
-    }
+// "NVIDIA H100 80GB HBM3, 79.6 GiB" each.
+std::vector<std::string> read_gpu_names() {
+  std::vector<std::string> names;
+  for (const base::Gpu& gpu : base::list_gpus()) {
+    char memory[32] = "";
+    constexpr double kGib = 1 << 30;
+    if (gpu.memory_bytes > 0) std::snprintf(memory, sizeof memory, ", %.1f GiB", gpu.memory_bytes / kGib);
+    names.push_back(gpu.name + memory);
   }
-  return models;
+  return names;
+}
+
+// Read once: the management library takes up to a second to start, and an agent reports twice a second.
+const std::vector<std::string>& gpu_names() {
+  static const std::vector<std::string> names = read_gpu_names();
+  return names;
 }
 
 }  // namespace
@@ -34,7 +37,7 @@ v1::Node describe_machine() {
   node.set_address("127.0.0.1");
   node.set_cpu_cores(static_cast<int>(std::thread::hardware_concurrency()));
   node.set_memory_bytes(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
-  for (const auto& model : gpu_models()) node.add_gpus(model);
+  for (const std::string& name : gpu_names()) node.add_gpus(name);
   node.set_agent_version("0.1.0");
   return node;
 }

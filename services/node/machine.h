@@ -5,7 +5,7 @@
 
 namespace masbak::services {
 
-// Cores, memory, graphics processors (by NVIDIA's driver in /proc) and address; the name is the caller's.
+// Cores, memory, graphics processors (by NVIDIA's management library) and address; the name is the caller's.
 v1::Node describe_machine();
 
 }  // namespace masbak::services

@@ -164,7 +164,8 @@ void calculate(const RunConfig& run, const ModelShapes& shapes, const WeightMemo
 // Whether the first layers can be loaded and trained in seconds, by the formulas.
 bool worth_probing(const RunConfig& run, const ModelShapes& shapes, const adapters::Plan& plan,
                    const LargestBatches& batches, const Estimate& calculated) {
-  if (batches.train.empty()) return false;
+  // What is measured is the memory of the host.
+  if (batches.train.empty() || run.training.device != "cpu") return false;
   const double share = static_cast<double>(layers_to_probe(shapes, plan)) / static_cast<double>(shapes.info.layers);
   const auto ends = static_cast<double>(2 * shapes.info.vocabulary * shapes.info.hidden);  // embedding and head
   double operations = 0, bytes = 0;

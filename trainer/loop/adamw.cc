@@ -20,11 +20,14 @@ AdamW::AdamW(std::vector<at::Tensor*> tensors, const AdamWOptions& options) : op
     }
     count += tensor->numel();
   }
-  parameters_ = at::zeros({count}, at::kFloat);
+  // Where the first one is, on a GPU say.
+  const at::TensorOptions options_of_all =
+      at::TensorOptions().dtype(at::kFloat).device(tensors.empty() ? at::Device(at::kCPU) : tensors.front()->device());
+  parameters_ = at::zeros({count}, options_of_all);
   gradients_ = at::zeros_like(parameters_);
   first_moment_ = at::zeros_like(parameters_);
   second_moment_ = at::zeros_like(parameters_);
-  steps_ = at::zeros({}, at::kFloat);
+  steps_ = at::zeros({}, options_of_all);
   shares_ = {Share{count}};
   int64_t begin = 0;
   for (at::Tensor* tensor : tensors) {

@@ -79,8 +79,9 @@ bool Job::should_stop_early() const {
 
 void Job::save() {
   if (saved_at_ == state_.step) return;
-  CheckpointTensors tensors{trainer_->optimizer().first_moment(), trainer_->optimizer().second_moment(),
-                            best_parameters_, adapter_.dropout->generator.get_state()};
+  CheckpointTensors tensors{trainer_->optimizer().first_moment().cpu(), trainer_->optimizer().second_moment().cpu(),
+                            best_parameters_.defined() ? best_parameters_.cpu() : best_parameters_,
+                            adapter_.dropout->generator.get_state()};
   write_checkpoint(folder_ / "checkpoints", state_, tensors, adapter_, places_, run_.model.string(),
                    static_cast<int>(run_.training.save_total_limit));
   saved_at_ = state_.step;

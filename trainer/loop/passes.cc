@@ -69,9 +69,9 @@ Passes::Passes(models::CausalModel& model, std::unique_ptr<models::CausalModel> 
 
 std::vector<std::vector<TokenView>> Passes::parts(const std::vector<TokenView>& examples, const std::string& objective,
                                                   const TrainingConfig& training, double dropout) {
-  // Dropout and noise draw one stream of random numbers for the whole batch.
+  // Dropout and noise draw one stream of random numbers for the whole batch; a GPU takes it whole.
   const bool draws = dropout > 0 || training.neftune_noise_alpha > 0;
-  const bool divides = is_sum_over_examples(objective, training) && !draws;
+  const bool divides = is_sum_over_examples(objective, training) && !draws && training.device == "cpu";
   std::vector<std::vector<TokenView>> parts;
   for (const std::vector<size_t>& indices : divide(examples, divides ? models::threads_here() : 1)) {
     std::vector<TokenView>& part = parts.emplace_back();

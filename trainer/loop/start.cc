@@ -8,6 +8,7 @@
 #include "adapters/file.h"
 #include "base/error.h"
 #include "models/families/describe.h"
+#include "models/families/place.h"
 
 namespace masbak::trainer {
 namespace {
@@ -100,7 +101,7 @@ void require_model(const RunConfig& run) {
 
 std::unique_ptr<models::CausalModel> load_base_model(const RunConfig& run) {
   require_model(run);
-  return models::load_model(run.model, run.training.dtype);
+  return models::load_model_on(run.training.device, run.model, run.training.dtype);
 }
 
 std::unique_ptr<models::CausalModel> describe_base_model(const RunConfig& run) {

@@ -14,12 +14,14 @@ ScoredPass::ScoredPass(models::CausalModel& model, const LabelledBatch& batch,
                        std::vector<models::RouterRecord>* routers)
     : model_(model), batch_(batch) {
   const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
-  hidden_ND_ = model.hidden(batch.batch, routers).index_select(0, batch.rows_N);
+  const at::Device device = model.embedding_weight().device();
+  hidden_ND_ = model.hidden(batch.batch, routers).index_select(0, batch.rows_N.to(device));
+  targets_N_ = batch.targets_N.to(device);
   const at::NoGradGuard no_grad;
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t count = std::min(step, rows - begin);
     const at::Tensor logits_NV = model.logits(hidden_ND_.detach().narrow(0, begin, count)).to(at::kFloat);
-    const at::Tensor chosen_N1 = logits_NV.gather(1, batch.targets_N.narrow(0, begin, count).unsqueeze(1));
+    const at::Tensor chosen_N1 = logits_NV.gather(1, targets_N_.narrow(0, begin, count).unsqueeze(1));
     const at::Tensor found_N1 = (chosen_N1 - logits_NV.logsumexp(1, true)).to(at::kDouble).cpu().contiguous();
     const auto* numbers = found_N1.const_data_ptr<double>();
     log_probs_.insert(log_probs_.end(), numbers, numbers + count);
@@ -28,7 +30,8 @@ ScoredPass::ScoredPass(models::CausalModel& model, const LabelledBatch& batch,
 
 void ScoredPass::backward(const std::vector<double>& by_row, const at::Tensor& also) {
   const int64_t rows = batch_.labelled(), step = logit_rows(model_.info().vocabulary);
-  const at::Tensor by_N = at::tensor(at::ArrayRef<double>(by_row), at::TensorOptions().dtype(at::kFloat));
+  const at::Tensor by_N =
+      at::tensor(at::ArrayRef<double>(by_row), at::TensorOptions().dtype(at::kFloat)).to(hidden_ND_.device());
   at::Tensor gradient_ND = at::empty_like(hidden_ND_.detach());
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t count = std::min(step, rows - begin);
@@ -38,7 +41,7 @@ void ScoredPass::backward(const std::vector<double>& by_row, const at::Tensor& a
     const at::Tensor by_N1 = by_N.narrow(0, begin, count).unsqueeze(1);
     // d log softmax(z)_t / dz = 1(t) - softmax(z)
     numbers_NV.sub_(numbers_NV.logsumexp(1, true)).exp_().mul_(-by_N1);
-    numbers_NV.scatter_add_(1, batch_.targets_N.narrow(0, begin, count).unsqueeze(1), by_N1);
+    numbers_NV.scatter_add_(1, targets_N_.narrow(0, begin, count).unsqueeze(1), by_N1);
     logits_NV.backward(numbers_NV.to(logits_NV.scalar_type()));
     gradient_ND.narrow(0, begin, count).copy_(chunk_ND.grad());
   }

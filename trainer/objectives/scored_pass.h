@@ -28,7 +28,7 @@ class ScoredPass {
  private:
   models::CausalModel& model_;
   const LabelledBatch& batch_;
-  at::Tensor hidden_ND_;
+  at::Tensor hidden_ND_, targets_N_;
   std::vector<double> log_probs_;
 };
 

@@ -94,12 +94,14 @@ double sft_loss(models::CausalModel& model, const LabelledBatch& batch) {
   const at::NoGradGuard no_grad;
   const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
   if (rows == 0) return 0;
-  const at::Tensor hidden_ND = model.hidden(batch.batch).index_select(0, batch.rows_N);
+  const at::Device device = model.embedding_weight().device();
+  const at::Tensor hidden_ND = model.hidden(batch.batch).index_select(0, batch.rows_N.to(device));
+  const at::Tensor targets_N = batch.targets_N.to(device);
   double sum = 0;
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t count = std::min(step, rows - begin);
     at::Tensor logits_NV = model.logits(hidden_ND.narrow(0, begin, count)).contiguous();
-    sum += models::cross_entropy_rows(logits_NV, batch.targets_N.narrow(0, begin, count), 0, false);
+    sum += models::cross_entropy_rows(logits_NV, targets_N.narrow(0, begin, count), 0, false);
   }
   return sum;
 }
@@ -108,7 +110,9 @@ double sft_backward(models::CausalModel& model, const LabelledBatch& batch, doub
                     std::vector<models::RouterRecord>* routers, const std::function<at::Tensor()>& also) {
   const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
   if (rows == 0) return 0;
-  const at::Tensor hidden_ND = model.hidden(batch.batch, routers).index_select(0, batch.rows_N);
+  const at::Device device = model.embedding_weight().device();
+  const at::Tensor hidden_ND = model.hidden(batch.batch, routers).index_select(0, batch.rows_N.to(device));
+  const at::Tensor targets_N = batch.targets_N.to(device);
   at::Tensor gradient_ND = at::empty_like(hidden_ND.detach());
   double sum = 0;
   for (int64_t begin = 0; begin < rows; begin += step) {
@@ -119,7 +123,7 @@ double sft_backward(models::CausalModel& model, const LabelledBatch& batch, doub
     // The gradient takes the logits' place: nothing reads them again.
     at::Tensor gradient_NV = logits_NV.detach().contiguous(), labelled_NV = gradient_NV.narrow(0, 0, count);
     gradient_NV.narrow(0, count, gradient_NV.size(0) - count).zero_();
-    sum += models::cross_entropy_rows(labelled_NV, batch.targets_N.narrow(0, begin, count), 1.0 / denominator, true);
+    sum += models::cross_entropy_rows(labelled_NV, targets_N.narrow(0, begin, count), 1.0 / denominator, true);
     logits_NV.backward(gradient_NV);
     gradient_ND.narrow(0, begin, count).copy_(chunk_ND.grad().narrow(0, 0, count));
   }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "models/checkpoint/folder.h"
 #include "models/families/causal_model.h"
+#include "models/families/place.h"
 #include "models/generation/engine.h"
 #include "models/tokenizer/chat_template.h"
 #include "models/tokenizer/tokenizer.h"
@@ -30,7 +31,7 @@ constexpr size_t kProgressEvery = 10;  // questions or examples
 
 struct EvaluateOptions {
   std::string model, adapter, suite, out;
-  std::string dtype = "auto";
+  std::string dtype = "auto", device = "cpu";
 };
 
 void show_progress(const std::string& suite, size_t done, size_t all, const char* what) {
@@ -109,7 +110,8 @@ int evaluate(const EvaluateOptions& options) {
                       {"", 0, "--suite"});
   }
   const policies::Suite suite = policies::Suite::read(options.suite);
-  const std::unique_ptr<models::CausalModel> model = models::load_model(options.model, options.dtype);
+  const std::unique_ptr<models::CausalModel> model =
+      models::load_model_on(options.device, options.model, options.dtype);
   if (!options.adapter.empty()) adapters::apply_adapter(*model, options.adapter);
   SuiteReport report = suite.kind == policies::SuiteKind::kContains
                            ? policies::score_answers(suite, ask(suite, options.model, *model))
@@ -140,6 +142,7 @@ void add_evaluate(CommandLine& line) {
   command->add_option("--suite", options->suite, "Suite file (YAML)")->required();
   command->add_option("--out", options->out, "The report to write")->required();
   command->add_option("--dtype", options->dtype, "float32, bfloat16 or auto (the checkpoint's)");
+  command->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
   command->callback([options, &chosen = line.chosen] { chosen = [options] { return evaluate(*options); }; });
 }
 

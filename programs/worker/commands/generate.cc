@@ -6,6 +6,7 @@
 #include "adapters/file.h"
 #include "base/error.h"
 #include "models/families/causal_model.h"
+#include "models/families/place.h"
 #include "models/generation/engine.h"
 #include "models/tokenizer/chat_template.h"
 #include "models/tokenizer/tokenizer.h"
@@ -17,7 +18,7 @@ namespace {
 
 struct GenerateOptions {
   std::string model, adapter;
-  std::string dtype = "auto";
+  std::string dtype = "auto", device = "cpu";
   models::SamplingOptions sampling;
 };
 
@@ -88,7 +89,8 @@ int generate(GenerateOptions options) {
     if (text.find_first_not_of(" \t\r") != std::string::npos) prompts.push_back(read_row(reader, text, line));
   }
   options.sampling.stop_ids = reader.tokenizer().eos_ids();
-  const std::unique_ptr<models::CausalModel> model = models::load_model(options.model, options.dtype);
+  const std::unique_ptr<models::CausalModel> model =
+      models::load_model_on(options.device, options.model, options.dtype);
   if (!options.adapter.empty()) adapters::apply_adapter(*model, options.adapter);
   for (const models::Generated& result : models::generate(*model, prompts, options.sampling)) {
     base::Json answer;
@@ -122,6 +124,7 @@ void add_generate(CommandLine& line) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", options->sampling.seed, "Of the random numbers");
   command->add_option("--dtype", options->dtype, "float32, bfloat16 or auto (the checkpoint's)");
+  command->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
   command->callback([options, &chosen = line.chosen] { chosen = [options] { return generate(*options); }; });
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "models/checkpoint/tensor.h"
 #include "models/families/causal_model.h"
+#include "models/families/place.h"
 #include "programs/worker/commands.h"
 #include "programs/worker/json_lines.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 struct LogitsOptions {
   std::string model, adapter, tokens, out;
-  std::string dtype = "float32";
+  std::string dtype = "float32", device = "cpu";
   bool steps = false;
 };
 
@@ -43,13 +44,13 @@ std::vector<std::vector<int32_t>> read_sequences(const std::string& file, int64_
 
 // [tokens, vocabulary] of one sequence: in one pass, or token by token with the cache.
 at::Tensor sequence_logits(models::CausalModel& model, const std::vector<int32_t>& ids, bool steps) {
-  if (!steps) return model.logits(model.hidden(models::make_batch({ids}))).to(at::kFloat).contiguous();
+  if (!steps) return model.logits(model.hidden(models::make_batch({ids}))).to(at::kFloat).cpu().contiguous();
   const std::unique_ptr<models::KvCache> cache = model.make_cache();
   at::Tensor all;
   for (size_t i = 0; i < ids.size(); ++i) {
     models::Batch batch = models::make_batch({{ids[i]}});
     batch.slices[0].cache = cache.get();
-    const at::Tensor row = model.logits(model.hidden(batch)).to(at::kFloat);
+    const at::Tensor row = model.logits(model.hidden(batch)).to(at::kFloat).cpu();
     if (i == 0) all = row.new_empty({static_cast<int64_t>(ids.size()), row.size(1)});
     all.select(0, static_cast<int64_t>(i)).copy_(row.squeeze(0));
   }
@@ -57,7 +58,8 @@ at::Tensor sequence_logits(models::CausalModel& model, const std::vector<int32_t
 }
 
 int64_t logits(const LogitsOptions& options) {
-  const std::unique_ptr<models::CausalModel> model = models::load_model(options.model, options.dtype);
+  const std::unique_ptr<models::CausalModel> model =
+      models::load_model_on(options.device, options.model, options.dtype);
   if (!options.adapter.empty()) adapters::apply_adapter(*model, options.adapter);
   const std::vector<std::vector<int32_t>> sequences = read_sequences(options.tokens, model->info().vocabulary);
   const at::NoGradGuard no_grad;
@@ -81,6 +83,7 @@ int logits_of_lines() {
     options.out = fields.get<std::string>("out");
     options.adapter = fields.get<std::string>("adapter", "");
     options.dtype = fields.get<std::string>("dtype", options.dtype);
+    options.device = fields.get<std::string>("device", options.device);
     options.steps = fields.get<bool>("steps", false);
     fields.finish();
     return base::Json{{"out", options.out}, {"sequences", logits(options)}};
@@ -111,10 +114,11 @@ void add_logits(CommandLine& line) {
   command->add_option("--out", options->out, "File to write: logits.0, logits.1, … [tokens, vocabulary], float32");
   command->add_option("--adapter", options->adapter, "Adapter folder in PEFT's format");
   command->add_option("--dtype", options->dtype, "float32, bfloat16 or auto (the checkpoint's)");
+  command->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
   command->add_flag("--steps", options->steps, "Token by token with the cache, as generation does it");
   auto batch = std::make_shared<bool>(false);
   command->add_flag("--batch", *batch,
-                    "Read {\"model\":…,\"tokens\":…,\"out\":…,\"dtype\":…,\"steps\":…} a line instead");
+                    "Read {\"model\":…,\"tokens\":…,\"out\":…,\"dtype\":…,\"device\":…,\"steps\":…} a line instead");
   command->callback(
       [options, batch, &chosen = line.chosen] { chosen = [options, batch] { return run_logits(*options, *batch); }; });
 }

@@ -61,6 +61,7 @@ void add_serve(CommandLine& line) {
   command->add_option("--model-name", arguments->options.model_name, "Name of the base in the API (the folder's)");
   command->add_option("--api-key-file", arguments->api_key_file, "File with the key that clients must send");
   command->add_option("--dtype", arguments->options.dtype, "auto, float32 or bfloat16")->capture_default_str();
+  command->add_option("--device", arguments->options.device, "cpu, cuda or cuda:N")->capture_default_str();
   command->add_option("--max-running", arguments->options.max_running, "Sequences in one batch")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/program.h"
+#include "models/families/place.h"
 #include "programs/worker/commands.h"
 #include "trainer/loop/tensor_pool.h"
 
@@ -25,7 +26,9 @@ void add_train(CommandLine& line) {
     chosen = [options] {
       base::install_stop_signals();
       trainer::use_tensor_pool();
-      trainer::train(trainer::RunConfig::read(options->run), options->out, options->resume, !options->ignore_estimate);
+      const trainer::RunConfig run = trainer::RunConfig::read(options->run);
+      models::require_device(run.training.device);
+      trainer::train(run, options->out, options->resume, !options->ignore_estimate);
       return 0;
     };
   });

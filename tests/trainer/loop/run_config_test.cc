@@ -35,6 +35,7 @@ TEST(RunConfig, HasTheDefaultsOfTheInterface) {
   EXPECT_EQ(run.training.schedule, Schedule::kCosine);
   EXPECT_EQ(run.training.batch_size, 4);
   EXPECT_EQ(run.training.dtype, "bfloat16");
+  EXPECT_EQ(run.training.device, "cpu");
   EXPECT_EQ(run.training.save_steps, 50);
 }
 
@@ -54,9 +55,10 @@ TEST(RunConfig, NamesTheNearestKeyAndTheLine) {
 }
 
 TEST(RunConfig, RefusesWhatIsOutOfRange) {
-  for (const char* bad : {"learning_rate: 0", "learning_rate: .inf", "warmup_ratio: 1.5", "num_train_epochs: 0",
-                          "max_steps: 0", "per_device_train_batch_size: 0", "max_length: 1", "max_grad_norm: -1",
-                          "eval_steps: 0", "seed: -1", "dtype: float8", "packing: 3", "max_length: many"}) {
+  for (const char* bad :
+       {"learning_rate: 0", "learning_rate: .inf", "warmup_ratio: 1.5", "num_train_epochs: 0", "max_steps: 0",
+        "per_device_train_batch_size: 0", "max_length: 1", "max_grad_norm: -1", "eval_steps: 0", "seed: -1",
+        "dtype: float8", "device: gpu", "device: 'cuda:'", "packing: 3", "max_length: many"}) {
     EXPECT_THAT(refusal(std::string("training: {") + bad + "}"), HasSubstr("INVALID_ARGUMENT")) << bad;
   }
   EXPECT_THAT(refusal("adapter: {r: -4}"), HasSubstr("adapter.r"));
@@ -88,7 +90,8 @@ TEST(RunConfig, AnOptionThatWouldDoNothingIsRefused) {
 TEST(RunConfig, EveryScheduleAndObjectiveWrittenOutMeansTheSame) {
   for (
       const char* more :
-      {"training: {lr_scheduler_type: cosine, lr_scheduler_kwargs: {num_cycles: 1.5}, warmup_steps: 9}",
+      {"training: {device: 'cuda:1'}",
+       "training: {lr_scheduler_type: cosine, lr_scheduler_kwargs: {num_cycles: 1.5}, warmup_steps: 9}",
        "training: {lr_scheduler_type: cosine_with_restarts, lr_scheduler_kwargs: {num_cycles: 3}}",
        "training: {lr_scheduler_type: polynomial, lr_scheduler_kwargs: {power: 2.5, lr_end: 1e-8}}",
        "training: {lr_scheduler_type: inverse_sqrt, lr_scheduler_kwargs: {timescale: 70}}",
