@@ -1,13 +1,23 @@
-# masbak_unity(TARGET): with MASBAK_UNITY its sources are compiled in groups, but for those that are alone for a reason:
-# files that choose an instruction set by pragma, and the many of one pattern, a command or a family each, whose names
-# are the same.
+# masbak_unity(TARGET): with MASBAK_UNITY its sources are compiled in groups, each of at most MASBAK_UNITY_SIZE of one
+# folder. Not those that are alone for a reason: files that choose an instruction set by pragma, and the many of one
+# pattern, a command or a family each, whose names are the same.
 function(masbak_unity target)
+  set(alone "/(models/kernels/cpu|models/families/[a-z0-9_]+|programs/cli/commands)/[a-z0-9_]+\\.cc$")
   get_target_property(sources ${target} SOURCES)
-  set(alone "models/kernels/cpu|models/families/[a-z0-9_]+|programs/cli/commands")
-  list(FILTER sources INCLUDE REGEX "/(${alone})/[a-z0-9_]+\\.cc$")
-  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-  set_target_properties(${target} PROPERTIES
-    UNITY_BUILD ${MASBAK_UNITY} UNITY_BUILD_BATCH_SIZE ${MASBAK_UNITY_SIZE})
+  list(SORT sources)
+  foreach(source IN LISTS sources)
+    if(source MATCHES "\\.cc$" AND NOT source MATCHES "${alone}")
+      get_filename_component(folder ${source} DIRECTORY)
+      string(REPLACE "${CMAKE_SOURCE_DIR}/" "" folder ${folder})
+      string(MAKE_C_IDENTIFIER "${folder}" key)
+      math(EXPR part "${${key}_count} + 0")
+      math(EXPR ${key}_count "${part} + 1")
+      math(EXPR part "${part} / ${MASBAK_UNITY_SIZE}")
+      string(MAKE_C_IDENTIFIER "${folder}_${part}" group)
+      set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${MASBAK_UNITY} UNITY_BUILD_MODE GROUP)
 endfunction()
 
 # masbak_room(NAME LINKS … [PRECOMPILE KIND] [HEADERS …]): the library masbak_NAME from every .cc file below the current

@@ -1,4 +1,5 @@
 // The weights of a model folder: one file or several.
+#include <charconv>
 #include <set>
 
 #include "models/checkpoint/safetensors.h"
