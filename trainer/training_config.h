@@ -55,6 +55,7 @@ struct TrainingConfig {
   int64_t max_steps = 0;  // 0: num_train_epochs decides
   int64_t batch_size = 4;
   int64_t eval_batch_size = 0;  // 0: as in training
+  int64_t eval_rows() const { return eval_batch_size > 0 ? eval_batch_size : batch_size; }
   int64_t gradient_accumulation_steps = 1;
   int64_t max_length = 1024;
   bool packing = true;

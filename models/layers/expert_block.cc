@@ -16,7 +16,9 @@ namespace {
 
 // How many rows an expert is given for `rows` that were sent to it, in a mean of `mean`. The sizes of the products
 // would otherwise be new at every step. Not where experts have only few rows.
-int64_t filled_rows(int64_t rows, int64_t mean) { return mean < 8 ? rows : filled_size(rows, 8); }
+int64_t filled_rows(int64_t rows, int64_t mean) {
+  return mean < kExpertRowStep ? rows : filled_size(rows, kExpertRowStep);
+}
 
 // A number for each row from one for each pair; 0 for the rows that belong to none.
 at::Tensor spread_to_rows(const at::Tensor& pairs_TK, const ExpertOrder& order) {

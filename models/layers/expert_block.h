@@ -20,6 +20,9 @@ struct ExpertOrder {
   at::Tensor token_of_row_N;     // int32, N >= T * K
   at::Tensor row_of_pair_TK;     // int32, the row of each token's k-th expert
 };
+// On the CPU each expert's rows are filled up to a size that filled_size knows, in steps of kExpertRowStep from that
+// mean on.
+constexpr int64_t kExpertRowStep = 8;
 ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts);
 
 // out[t] = sum over k of weights[t, k] * down(silu(gate) * up), where gate and up are the halves of gate_up of t's k-th

@@ -35,9 +35,11 @@ T* scratch(int64_t numbers) {
   thread_local std::unique_ptr<T, Free> room;
   thread_local int64_t size = 0;
   if (size < numbers) {
-    size = (numbers + 31) / 32 * 32;  // whole lines of the cache
-    room.reset(static_cast<T*>(std::aligned_alloc(64, static_cast<size_t>(size) * sizeof(T))));
+    const int64_t larger = (numbers + 31) / 32 * 32;  // whole lines of the cache
+    size = 0;
+    room.reset(static_cast<T*>(std::aligned_alloc(64, static_cast<size_t>(larger) * sizeof(T))));
     if (!room) throw std::bad_alloc();
+    size = larger;
   }
   return room.get();
 }

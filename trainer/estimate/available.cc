@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <fstream>
-#include <limits>
 #include <sstream>
 #include <string>
-#include <vector>
 
 namespace masbak::trainer {
 namespace {
@@ -14,15 +12,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kNone = -1;
 constexpr int64_t kUnlimited = int64_t{1} << 60;  // version 1 writes "no limit" as a number near 2^63
-
-// The bytes behind `key` in a file of lines "Key:   123 kB"; -1 if there is no such line.
-int64_t kilobytes(const fs::path& file, const std::string& key) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with(key)) return std::stoll("0" + line.substr(line.find_first_of("0123456789"))) * 1024;
-  }
-  return kNone;
-}
 
 // The number in a file of one number; -1 if there is none ("max").
 int64_t number_in(const fs::path& file) {
@@ -93,7 +82,7 @@ int64_t left_of_address_space(const fs::path& root) {
     std::istringstream words(line.substr(std::string("Max address space").size()));
     int64_t limit = 0;
     if (!(words >> limit)) return kNone;  // "unlimited"
-    const int64_t used = kilobytes(root / "proc/self/status", "VmSize:");
+    const int64_t used = bytes_in(root / "proc/self/status", "VmSize:");
     return std::max<int64_t>(0, limit - std::max<int64_t>(0, used));
   }
   return kNone;
@@ -101,14 +90,26 @@ int64_t left_of_address_space(const fs::path& root) {
 
 }  // namespace
 
+int64_t bytes_of_line(const std::string& line) {
+  return std::stoll("0" + line.substr(std::min(line.size(), line.find_first_of("0123456789")))) * 1024;
+}
+
+int64_t bytes_in(const fs::path& file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with(key)) return bytes_of_line(line);
+  }
+  return kNone;
+}
+
 int64_t available_memory_bytes(const fs::path& root) {
   int64_t least = kNone;
   for (const int64_t left :
-       {kilobytes(root / "proc/meminfo", "MemAvailable:"), left_in_groups(root), left_of_address_space(root)}) {
+       {bytes_in(root / "proc/meminfo", "MemAvailable:"), left_in_groups(root), left_of_address_space(root)}) {
     if (left >= 0 && (least < 0 || left < least)) least = left;
   }
   if (least < 0) return kNone;
-  return least + std::max<int64_t>(0, kilobytes(root / "proc/self/status", "VmRSS:"));
+  return least + std::max<int64_t>(0, bytes_in(root / "proc/self/status", "VmRSS:"));
 }
 
 }  // namespace masbak::trainer

@@ -231,7 +231,7 @@ Estimate estimate(const RunConfig& run, bool measure) {
     result.parts.push_back({"best_adapter_bytes", 4 * plan.trainable_parameters});
   }
   for (const auto& [name, bytes] : result.parts) result.peak_memory_bytes += bytes;
-  // While the last weight is converted, it and what it comes from are there.
+  // While the last weight is converted, it and what it comes from are there; of machine code there is none yet.
   const int64_t loading = kRuntime / 2 + weights.mapped + weights.copied + weights.largest_source;
   result.parts.push_back({"loading_bytes", std::max<int64_t>(0, loading - result.peak_memory_bytes)});
   result.peak_memory_bytes += result.parts.back().second;

@@ -12,31 +12,6 @@
 namespace masbak::trainer {
 namespace {
 
-std::vector<std::vector<TokenView>> evaluation_batches(const Examples& examples, const TrainingConfig& training) {
-  const int64_t rows = training.eval_batch_size > 0 ? training.eval_batch_size : training.batch_size;
-  std::vector<std::vector<TokenView>> batches;
-  for (int64_t i = 0; i < examples.size(); ++i) {
-    if (i % rows == 0) batches.emplace_back();
-    batches.back().push_back(examples[i]);
-  }
-  return batches;
-}
-
-Examples largest_evaluation(const Examples& examples, const TrainingConfig& training) {
-  int64_t most = 0, begin = 0, at = 0, rows = 0;
-  for (const std::vector<TokenView>& batch : evaluation_batches(examples, training)) {
-    if (const int64_t tokens = tokens_of(batch); tokens > most) {
-      most = tokens;
-      at = begin;
-      rows = static_cast<int64_t>(batch.size());
-    }
-    begin += static_cast<int64_t>(batch.size());
-  }
-  std::vector<uint32_t> indices(static_cast<size_t>(rows));
-  std::iota(indices.begin(), indices.end(), static_cast<uint32_t>(at));
-  return examples.select(indices);
-}
-
 // Returns the number of parts.
 int64_t add_sizes(const RunConfig& run, const std::vector<TokenView>& batch, std::set<int64_t>* part_tokens,
                   std::set<int64_t>* lengths) {
@@ -46,6 +21,27 @@ int64_t add_sizes(const RunConfig& run, const std::vector<TokenView>& batch, std
     part_tokens->insert(filled_tokens(tokens_of(part)));
   }
   return static_cast<int64_t>(parts.size());
+}
+
+// Looks at each batch of the evaluation.
+void add_evaluation(const RunConfig& run, LargestBatches* result) {
+  const Examples& examples = result->data.eval;
+  std::vector<TokenView> batch;
+  std::vector<uint32_t> indices, largest;
+  int64_t most = 0;
+  for (int64_t i = 0; i < examples.size(); ++i) {
+    batch.push_back(examples[i]);
+    indices.push_back(static_cast<uint32_t>(i));
+    if (static_cast<int64_t>(batch.size()) < run.training.eval_rows() && i + 1 < examples.size()) continue;
+    result->parts += add_sizes(run, batch, &result->eval_part_tokens, &result->lengths);
+    if (tokens_of(batch) > most) {
+      most = tokens_of(batch);
+      largest = indices;
+    }
+    batch.clear();
+    indices.clear();
+  }
+  result->eval = examples.select(largest);
 }
 
 }  // namespace
@@ -103,17 +99,14 @@ LargestBatches largest_batches(const RunConfig& run) {
     }
   }
   result.total_tokens = tokens * result.total_steps / std::max<int64_t>(1, steps);
-  for (size_t i = 0; i < places.size() && steps > 0; ++i) {
-    if (std::find(places.begin(), places.begin() + static_cast<int64_t>(i), places[i]) !=
-        places.begin() + static_cast<int64_t>(i))
-      continue;
-    result.train.push_back(batches.step(places[i].step)[places[i].index]);
+  std::vector<Place> taken;
+  for (const Place& place : places) {
+    if (steps == 0 || std::find(taken.begin(), taken.end(), place) != taken.end()) continue;
+    taken.push_back(place);
+    result.train.push_back(batches.step(place.step)[place.index]);
   }
   result.epochs = static_cast<int64_t>(std::ceil(batches.epochs_after(result.total_steps)));
-  result.eval = largest_evaluation(result.data.eval, run.training);
-  for (const std::vector<TokenView>& batch : evaluation_batches(result.data.eval, run.training)) {
-    result.parts += add_sizes(run, batch, &result.eval_part_tokens, &result.lengths);
-  }
+  add_evaluation(run, &result);
   return result;
 }
 

@@ -11,6 +11,7 @@
 #include "adapters/adapter.h"
 #include "base/error.h"
 #include "models/families/describe.h"
+#include "trainer/estimate/available.h"
 #include "trainer/loop/passes.h"
 #include "trainer/loop/tensor_pool.h"
 #include "trainer/loop/trainer.h"
@@ -55,10 +56,6 @@ adapters::Plan plan_of_first(const adapters::Plan& plan, int64_t layers) {
   return first;
 }
 
-int64_t kilobytes(const std::string& line) {
-  return std::stoll("0" + line.substr(std::min(line.size(), line.find_first_of("0123456789")))) * 1024;
-}
-
 // Resident bytes of the process, without the pages of files below `folder`.
 int64_t resident_without(const std::filesystem::path& folder) {
   const std::string inside = std::filesystem::weakly_canonical(folder).string() + "/";
@@ -67,7 +64,7 @@ int64_t resident_without(const std::filesystem::path& folder) {
   std::ifstream maps("/proc/self/smaps");
   for (std::string line; std::getline(maps, line);) {
     if (line.starts_with("Rss:")) {
-      if (counts) bytes += kilobytes(line);
+      if (counts) bytes += bytes_of_line(line);
     } else if (line.find(':') == std::string::npos || line.find('-') < line.find(':')) {  // "begin-end rights … path"
       const size_t path = line.find('/');
       counts = path == std::string::npos || !line.substr(path).starts_with(inside);

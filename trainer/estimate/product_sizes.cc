@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "models/layers/expert_block.h"
 #include "models/layers/filled_size.h"
 #include "trainer/loop/passes.h"
 #include "trainer/objectives/sft.h"
@@ -18,7 +19,6 @@ constexpr int64_t kMostKept = 1024;  // oneDNN's default capacity
 constexpr double kFewer = 0.75, kMore = 1.33;
 // Blocks that end with a sequence: queries and keys, forward and back.
 constexpr int64_t kSizesOfLength = 16;
-constexpr int64_t kLeastRows = 8;  // as expert_block.cc fills them up
 
 // The sizes that there are from `low` to `high`.
 int64_t sizes_between(int64_t low, int64_t high, int64_t least) {
@@ -35,7 +35,7 @@ int64_t further_rows(const ModelShapes& shapes, const LargestBatches& batches, c
   if (probe.largest_share == 0 || tokens.empty()) return 0;
   const int64_t k = shapes.info.experts_per_token, experts = shapes.info.experts;
   const int64_t fewest = *tokens.begin() * k, most = *tokens.rbegin() * k;
-  const int64_t least = most / experts < kLeastRows ? 1 : kLeastRows;
+  const int64_t least = most / experts < models::kExpertRowStep ? 1 : models::kExpertRowStep;
   const double low = kFewer * probe.smallest_share * static_cast<double>(fewest);
   const double high = kMore * probe.largest_share * static_cast<double>(most);
   const auto between = static_cast<double>(sizes_between(std::max<int64_t>(1, static_cast<int64_t>(low)),
@@ -70,7 +70,7 @@ int64_t further_product_sizes(const RunConfig& run, const ModelShapes& shapes, c
   }
   // Another epoch mixes the examples anew: then all sizes in between come.
   const int64_t between =
-      tokens.empty() || batches.epochs < 2 ? 0 : sizes_between(*tokens.begin(), *tokens.rbegin(), 16);
+      tokens.empty() || batches.epochs < 2 ? 0 : sizes_between(*tokens.begin(), *tokens.rbegin(), kTokenStep);
   const int64_t of_tokens = std::max(between, static_cast<int64_t>(tokens.size())) - static_cast<int64_t>(seen.size());
   // Forward and back, each.
   int64_t further = 2 * static_cast<int64_t>(linears.size()) * std::max<int64_t>(0, of_tokens);

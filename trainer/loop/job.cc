@@ -4,13 +4,14 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
-#include <fstream>
+#include <algorithm>
 
 #include "adapters/file.h"
 #include "base/digest.h"
 #include "base/durable_file.h"
 #include "base/error.h"
 #include "models/checkpoint/folder.h"
+#include "trainer/estimate/available.h"
 #include "trainer/loop/data_report.h"
 #include "trainer/loop/start.h"
 
@@ -34,13 +35,7 @@ void remove_leftovers(const fs::path& checkpoints) {
 }  // namespace
 
 // Not getrusage's ru_maxrss: a new program begins with that of the process that started it.
-int64_t peak_memory_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
-  }
-  return 0;
-}
+int64_t peak_memory_bytes() { return std::max<int64_t>(0, bytes_in("/proc/self/status", "VmHWM:")); }
 
 Job::Job(const RunConfig& run, const fs::path& folder, bool resume)
     : run_(run), folder_(folder), resume_(resume), events_(folder / "events.jsonl") {}

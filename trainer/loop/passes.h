@@ -31,8 +31,8 @@ class Passes {
  public:
   // `model` with `adapter` attached, whose tensors are the optimiser's, and `base`, the same without it. A further
   // thread takes a model that shares every number with it and has a gradient of its own (as large as the adapter in
-  // float32), made when first needed. `reference` and `noise` are
-  // null or as in make_objective. All references must outlive this.
+  // float32), made when first needed. `reference` and `noise` are null or as in make_objective. All references must
+  // outlive this.
   Passes(models::CausalModel& model, std::unique_ptr<models::CausalModel> base, adapters::Adapter& adapter,
          AdamW& optimizer, std::string objective, const TrainingConfig& training, models::CausalModel* reference,
          const EmbeddingNoise* noise);

@@ -115,7 +115,6 @@ void* BlockPool::take(size_t bytes) {
     free_by_place_.erase(found);
   }
   taken_[block] = size;
-  taken_bytes_ += size;
   Use& use = uses_[std::this_thread::get_id()];
   use.now += static_cast<int64_t>(size);
   use.most = std::max(use.most, use.now);
@@ -128,7 +127,6 @@ bool BlockPool::give(void* block) {
   if (found == taken_.end()) return false;
   const auto [begin, size] = *found;
   taken_.erase(found);
-  taken_bytes_ -= size;
   uses_[std::this_thread::get_id()].now -= static_cast<int64_t>(size);
   add_free(begin, size);
   return true;
@@ -136,7 +134,9 @@ bool BlockPool::give(void* block) {
 
 size_t BlockPool::taken_bytes() const {
   const std::lock_guard lock(mutex_);
-  return taken_bytes_;
+  int64_t bytes = 0;
+  for (const auto& [thread, use] : uses_) bytes += use.now;
+  return static_cast<size_t>(bytes);
 }
 
 size_t BlockPool::system_bytes() const {

@@ -47,7 +47,6 @@ class BlockPool {
 
   mutable std::mutex mutex_;
   std::map<char*, size_t> taken_, free_by_place_, segments_;
-  size_t taken_bytes_ = 0;
   struct Use {
     int64_t now = 0, most = 0;  // below 0 if the thread gives back what others took
   };

@@ -146,7 +146,7 @@ std::vector<at::Tensor> Trainer::second_moments() {
 
 EvalResult Trainer::evaluate(const Examples& examples) {
   EvalResult result;
-  const int64_t rows = training_.eval_batch_size > 0 ? training_.eval_batch_size : training_.batch_size;
+  const int64_t rows = training_.eval_rows();
   int64_t all = 0;
   for (int64_t begin = 0; begin < examples.size(); begin += rows) {
     std::vector<TokenView> batch;

@@ -17,12 +17,9 @@ struct EmbeddingNoise::State {
   std::vector<models::Slice> sequences;  // of the pass that gets noise; empty: none does
 };
 
-namespace {
-
-template <typename State>
-class NoisyEmbedding final : public models::TokenEmbedding {
+class EmbeddingNoise::Embedding final : public models::TokenEmbedding {
  public:
-  NoisyEmbedding(std::shared_ptr<models::TokenEmbedding> base, std::shared_ptr<State> state)
+  Embedding(std::shared_ptr<models::TokenEmbedding> base, std::shared_ptr<State> state)
       : base_(std::move(base)), state_(std::move(state)) {}
 
   at::Tensor forward(const at::Tensor& ids_T) const override {
@@ -42,8 +39,6 @@ class NoisyEmbedding final : public models::TokenEmbedding {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace
-
 EmbeddingNoise::EmbeddingNoise(double alpha, at::Generator generator)
     : state_(std::make_shared<State>(State{alpha, std::move(generator), {}})) {}
 
@@ -52,7 +47,7 @@ void EmbeddingNoise::attach(models::CausalModel& model) const {
     throw base::Error(base::Code::kUnimplemented, "this model's embedding cannot be given noise; remove the option",
                       {"", 0, "training.neftune_noise_alpha"});
   }
-  *model.embedding() = std::make_shared<NoisyEmbedding<State>>(*model.embedding(), state_);
+  *model.embedding() = std::make_shared<Embedding>(*model.embedding(), state_);
 }
 
 EmbeddingNoise::Pass EmbeddingNoise::add(const std::vector<models::Slice>& sequences) const {

@@ -40,6 +40,7 @@ class EmbeddingNoise {
 
  private:
   struct State;
+  class Embedding;
   std::shared_ptr<State> state_;
 };
 

@@ -40,7 +40,7 @@ class Objective {
 // the others. `noise`, attached to the model, is added while sft learns; null: none. All must outlive the result.
 std::unique_ptr<Objective> make_objective(const std::string& name, const TrainingConfig& training,
                                           models::CausalModel& model, models::CausalModel* reference,
-                                          const EmbeddingNoise* noise = nullptr);
+                                          const EmbeddingNoise* noise);
 
 // Whether the objective compares with a reference.
 bool needs_reference(const std::string& objective);

@@ -45,7 +45,7 @@ at::Tensor filled_up(const at::Tensor& x_ND, int64_t rows) {
 
 }  // namespace
 
-int64_t filled_tokens(int64_t tokens) { return tokens < kFillFrom ? tokens : models::filled_size(tokens, 16); }
+int64_t filled_tokens(int64_t tokens) { return tokens < kFillFrom ? tokens : models::filled_size(tokens, kTokenStep); }
 
 int64_t logit_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
 

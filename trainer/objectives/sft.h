@@ -27,7 +27,8 @@ struct LabelledBatch {
 // OUT_OF_RANGE, with the row's line, for an id or label outside the vocabulary.
 LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabulary, bool fill = false);
 
-// How many tokens go through the model where `fill` is set.
+// How many tokens go through the model where `fill` is set: one of filled_size's sizes in steps of kTokenStep.
+constexpr int64_t kTokenStep = 16;
 int64_t filled_tokens(int64_t tokens);
 
 // The sum of the cross entropies over the labelled rows. No gradient.

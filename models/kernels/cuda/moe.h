@@ -198,15 +198,26 @@ struct SumRowsBackwardBody {
   }
 };
 
-// Calls run(body) with the 16-byte form of Body where all of it is aligned, else with the form for single numbers.
-template <template <typename, int> class Body, typename T, typename Run>
-void with_width(bool wide, const Run& run) {
-  constexpr int kWide = 16 / sizeof(T);
-  if (wide) {
-    run(Body<T, kWide>{});
-  } else {
-    run(Body<T, 1>{});
-  }
+// Runs Body over `rows` for a.type: its 16-byte form where wide(bytes of a number) says that all of it is aligned, else
+// the form for single numbers. `unknown` is the error of a type that there is not.
+template <template <typename, int> class Body, typename Launcher, typename Arguments, typename Wide>
+const char* launch_rows(const Arguments& a, void* stream, int64_t rows, const Wide& wide, const char* unknown) {
+  Launcher launcher(stream);
+  const bool known = with_type(a.type, [&](auto number) {
+    using T = decltype(number);
+    const Grid grid{blocks_for(rows)};
+    if (wide(static_cast<int64_t>(sizeof(T)))) {
+      launcher.template run<Body<T, 16 / sizeof(T)>>(grid, 0, a);
+    } else {
+      launcher.template run<Body<T, 1>>(grid, 0, a);
+    }
+  });
+  return known ? launcher.error() : unknown;
+}
+
+// Whether rows that begin at x, so many bytes apart, are read in pieces of 16 bytes.
+inline bool rows_are_aligned(const void* x, int64_t stride_bytes) {
+  return is_aligned(x, 16) && stride_bytes % 16 == 0;
 }
 
 template <typename Launcher>
@@ -234,16 +245,10 @@ const char* launch_gather(const GatherRows& a, void* stream) {
     return "gather_rows: sizes must not be negative, and rows of x not overlap";
   }
   if (a.rows == 0 || a.size == 0) return nullptr;
-  Launcher launcher(stream);
-  const bool known = with_type(a.type, [&](auto number) {
-    using T = decltype(number);
-    constexpr int64_t kBytes = sizeof(T);
-    const bool wide =
-        is_aligned(a.x, 16) && is_aligned(a.out, 16) && a.x_stride * kBytes % 16 == 0 && a.size * kBytes % 16 == 0;
-    with_width<GatherRowsBody, T>(
-        wide, [&](auto body) { launcher.template run<decltype(body)>(Grid{blocks_for(a.rows)}, 0, a); });
-  });
-  return known ? launcher.error() : "gather_rows: unknown type";
+  const auto wide = [&a](int64_t bytes) {
+    return rows_are_aligned(a.x, a.x_stride * bytes) && rows_are_aligned(a.out, a.size * bytes);
+  };
+  return launch_rows<GatherRowsBody, Launcher>(a, stream, a.rows, wide, "gather_rows: unknown type");
 }
 
 template <typename Launcher>
@@ -252,16 +257,10 @@ const char* launch_sum(const SumRows& a, void* stream) {
     return "sum_rows: sizes must not be negative, and rows of y not overlap";
   }
   if (a.tokens == 0 || a.size == 0) return nullptr;
-  Launcher launcher(stream);
-  const bool known = with_type(a.type, [&](auto number) {
-    using T = decltype(number);
-    constexpr int64_t kBytes = sizeof(T);
-    const bool wide =
-        is_aligned(a.y, 16) && is_aligned(a.out, 16) && a.y_stride * kBytes % 16 == 0 && a.size * kBytes % 16 == 0;
-    with_width<SumRowsBody, T>(
-        wide, [&](auto body) { launcher.template run<decltype(body)>(Grid{blocks_for(a.tokens)}, 0, a); });
-  });
-  return known ? launcher.error() : "sum_rows: unknown type";
+  const auto wide = [&a](int64_t bytes) {
+    return rows_are_aligned(a.y, a.y_stride * bytes) && rows_are_aligned(a.out, a.size * bytes);
+  };
+  return launch_rows<SumRowsBody, Launcher>(a, stream, a.tokens, wide, "sum_rows: unknown type");
 }
 
 template <typename Launcher>
@@ -273,17 +272,12 @@ const char* launch_sum_backward(const SumRowsBackward& a, void* stream) {
     return "sum_rows_backward: dweights need y, with rows that do not overlap";
   }
   if (a.tokens == 0 || a.count == 0) return nullptr;
-  Launcher launcher(stream);
-  const bool known = with_type(a.type, [&](auto number) {
-    using T = decltype(number);
-    constexpr int64_t kBytes = sizeof(T);
-    const bool y_wide = !a.dweights || (is_aligned(a.y, 16) && a.y_stride * kBytes % 16 == 0);
-    const bool wide = y_wide && is_aligned(a.dout, 16) && is_aligned(a.dy, 16) && a.dout_stride * kBytes % 16 == 0 &&
-                      a.size * kBytes % 16 == 0;
-    with_width<SumRowsBackwardBody, T>(
-        wide, [&](auto body) { launcher.template run<decltype(body)>(Grid{blocks_for(a.tokens * a.count)}, 0, a); });
-  });
-  return known ? launcher.error() : "sum_rows_backward: unknown type";
+  const auto wide = [&a](int64_t bytes) {
+    return (!a.dweights || rows_are_aligned(a.y, a.y_stride * bytes)) &&
+           rows_are_aligned(a.dout, a.dout_stride * bytes) && rows_are_aligned(a.dy, a.size * bytes);
+  };
+  return launch_rows<SumRowsBackwardBody, Launcher>(a, stream, a.tokens * a.count, wide,
+                                                    "sum_rows_backward: unknown type");
 }
 
 template <typename Launcher>

@@ -29,17 +29,7 @@ TEST(Decoder, PrefillAndDecodeMixInOneBatch) {
   auto model = small_model(1);
   const at::NoGradGuard no_grad;
   const std::vector<int32_t> first = some_ids(12), second = some_ids(9, 5), third = some_ids(20, 11);
-  auto a = model->make_cache(), b = model->make_cache(), c = model->make_cache();
-  Batch warm = make_batch(
-      {std::vector<int32_t>(first.begin(), first.end() - 1), std::vector<int32_t>(third.begin(), third.end() - 1)});
-  warm.slices[0].cache = a.get();
-  warm.slices[1].cache = c.get();
-  model->hidden(warm);
-  Batch mixed = make_batch({{first.back()}, second, {third.back()}});
-  mixed.slices[0].cache = a.get();
-  mixed.slices[1].cache = b.get();
-  mixed.slices[2].cache = c.get();
-  const at::Tensor logits = model->logits(model->hidden(mixed));
+  const at::Tensor logits = testing::PrefillAndDecode(*model, first, second, third).logits;
   EXPECT_LT(difference(logits[0], whole_logits(*model, {first})[11]), 2e-5);
   EXPECT_LT(difference(logits.narrow(0, 1, 9), whole_logits(*model, {second})), 2e-5);
   EXPECT_LT(difference(logits[10], whole_logits(*model, {third})[19]), 2e-5);

@@ -111,6 +111,28 @@ inline at::Tensor piecewise_logits(CausalModel& model, const std::vector<int32_t
   return at::cat(rows);
 }
 
+// A batch of the last tokens of two sequences, whose others their caches hold, around a new one.
+struct PrefillAndDecode {
+  PrefillAndDecode(CausalModel& model, const std::vector<int32_t>& first, const std::vector<int32_t>& second,
+                   const std::vector<int32_t>& third)
+      : of_first(model.make_cache()), of_second(model.make_cache()), of_third(model.make_cache()) {
+    const at::NoGradGuard no_grad;
+    Batch warm = make_batch(
+        {std::vector<int32_t>(first.begin(), first.end() - 1), std::vector<int32_t>(third.begin(), third.end() - 1)});
+    warm.slices[0].cache = of_first.get();
+    warm.slices[1].cache = of_third.get();
+    model.hidden(warm);
+    Batch mixed = make_batch({{first.back()}, second, {third.back()}});
+    mixed.slices[0].cache = of_first.get();
+    mixed.slices[1].cache = of_second.get();
+    mixed.slices[2].cache = of_third.get();
+    logits = model.logits(model.hidden(mixed));
+  }
+
+  std::unique_ptr<KvCache> of_first, of_second, of_third;
+  at::Tensor logits;  // of the last of `first`, of all of `second`, of the last of `third`
+};
+
 inline double difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 }  // namespace masbak::models::testing

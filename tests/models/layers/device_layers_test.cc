@@ -103,23 +103,13 @@ TEST(DeviceLayers, SequencesShareThePoolAndGiveTheirPagesBack) {
   const at::Tensor wanted_first = whole(first)[69], wanted_second = whole(second), wanted_third = whole(third)[19];
   const KernelsOnCpu kernels(host_kernels());
   for (int round = 0; round < 3; ++round) {  // later rounds find the pages of earlier ones
-    auto a = model->make_cache(), b = model->make_cache(), c = model->make_cache();
-    Batch warm = make_batch(
-        {std::vector<int32_t>(first.begin(), first.end() - 1), std::vector<int32_t>(third.begin(), third.end() - 1)});
-    warm.slices[0].cache = a.get();
-    warm.slices[1].cache = c.get();
-    model->hidden(warm);
-    Batch mixed = make_batch({{first.back()}, second, {third.back()}});
-    mixed.slices[0].cache = a.get();
-    mixed.slices[1].cache = b.get();
-    mixed.slices[2].cache = c.get();
-    const at::Tensor logits = model->logits(model->hidden(mixed));
-    EXPECT_LT(difference(logits[0], wanted_first), 5e-5);
-    EXPECT_LT(difference(logits.narrow(0, 1, 9), wanted_second), 5e-5);
-    EXPECT_LT(difference(logits[10], wanted_third), 5e-5);
+    const testing::PrefillAndDecode batch(*model, first, second, third);
+    EXPECT_LT(difference(batch.logits[0], wanted_first), 5e-5);
+    EXPECT_LT(difference(batch.logits.narrow(0, 1, 9), wanted_second), 5e-5);
+    EXPECT_LT(difference(batch.logits[10], wanted_third), 5e-5);
     const int64_t page = LatentPool::kRows * (testing::kLatent + testing::kRope) * 4;
-    EXPECT_EQ(a->bytes(), testing::kLayers * 2 * page);
-    EXPECT_EQ(b->bytes(), testing::kLayers * page);
+    EXPECT_EQ(batch.of_first->bytes(), testing::kLayers * 2 * page);
+    EXPECT_EQ(batch.of_second->bytes(), testing::kLayers * page);
   }
 }
 
