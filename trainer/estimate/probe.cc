@@ -56,9 +56,12 @@ adapters::Plan plan_of_first(const adapters::Plan& plan, int64_t layers) {
   return first;
 }
 
-// Resident bytes of the process, without the pages of files below `folder`.
+// Resident bytes of the process, without the pages of the files in `folder`, which may be links.
 int64_t resident_without(const std::filesystem::path& folder) {
-  const std::string inside = std::filesystem::weakly_canonical(folder).string() + "/";
+  std::set<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    files.insert(std::filesystem::weakly_canonical(entry.path()).string());
+  }
   int64_t bytes = 0;
   bool counts = true;
   std::ifstream maps("/proc/self/smaps");
@@ -67,7 +70,7 @@ int64_t resident_without(const std::filesystem::path& folder) {
       if (counts) bytes += bytes_of_line(line);
     } else if (line.find(':') == std::string::npos || line.find('-') < line.find(':')) {  // "begin-end rights … path"
       const size_t path = line.find('/');
-      counts = path == std::string::npos || !line.substr(path).starts_with(inside);
+      counts = path == std::string::npos || files.count(line.substr(path)) == 0;
     }
   }
   return bytes;
