@@ -207,6 +207,7 @@ ChatContext::ChatContext(const base::Json& object) : state_(std::make_unique<Sta
 
 ChatContext ChatContext::parse(std::string_view json, const std::string& file, int line) {
   auto state = std::make_unique<State>();
+  state->bytes = json.size();
   try {
     const std::optional<Value> value = jinja::read_json_value(json);
     if (!value) return ChatContext(base::parse_json(json, file, line));  // which says what is wrong

@@ -17,6 +17,7 @@ struct ChatContext::State {
   std::string chat_template;                                    // empty: as the template decides
   std::optional<std::string> continued_text;                    // of the final message, if it is to be continued
   bool assistant_mask = false;
+  size_t bytes = 0;  // about how long all of it is, to reserve for the rendered chat
 
   const jinja::Value* find(std::string_view name) const;
 };

@@ -154,6 +154,7 @@ RenderedChat ChatTemplate::render(const ChatContext& context) const {
   std::vector<bool> defined;
   std::vector<jinja::Value> variables = state_->variables(*parsed, arguments, defined);
   jinja::Render render(*parsed, std::move(variables), std::move(defined));
+  render.text().reserve(arguments.bytes + arguments.bytes / 8);
   try {
     render.run();
   } catch (const jinja::TemplateError& error) {

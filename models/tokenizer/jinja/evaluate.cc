@@ -136,7 +136,48 @@ Value Render::evaluate_name(const Expr& expr) {
   return expr.global != nullptr ? *expr.global : expr.constant;
 }
 
+std::optional<Value> Render::evaluate_sum(const Expr& expr, std::string& text) {
+  constexpr size_t kMost = 16;  // the rest of a longer sum is the first of these
+  const Expr* sums[kMost];
+  size_t count = 0;
+  const Expr* first = &expr;
+  while (count < kMost && first->kind == Expr::Kind::kBinary && first->binary == BinaryOp::kAdd) {
+    sums[count++] = first;
+    first = first->kids[0].get();
+  }
+  spend(static_cast<int64_t>(count));
+  const auto is_plain = [](const Value& value) { return value.is_string() && !value.is_markup(); };
+  const size_t begin = text.size();
+  bool joined = false;
+  Value left = evaluate(*first);
+  while (count > 0) {
+    const Expr& sum = *sums[--count];
+    const Value right = evaluate(*sum.kids[1]);
+    line_ = sum.line;
+    if ((joined || is_plain(left)) && is_plain(right)) {
+      if (!joined) text += left.text();
+      joined = true;
+      text += right.text();
+      check_size(text);
+      continue;
+    }
+    if (joined) {
+      left = make_text(text.substr(begin));
+      text.resize(begin);
+      joined = false;
+    }
+    left = binary(*this, BinaryOp::kAdd, left, right);
+  }
+  if (joined) return std::nullopt;
+  return left;
+}
+
 Value Render::evaluate_binary(const Expr& expr) {
+  if (expr.binary == BinaryOp::kAdd) {
+    std::string text;
+    std::optional<Value> value = evaluate_sum(expr, text);
+    return value ? std::move(*value) : make_text(std::move(text));
+  }
   Value left = evaluate(*expr.kids[0]);
   Value right = evaluate(*expr.kids[1]);
   line_ = expr.line;

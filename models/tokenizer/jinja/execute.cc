@@ -26,11 +26,8 @@ Value macro_value(const Stmt& macro, Scope* home) {
 
 }  // namespace
 
-Render::Depth::Depth(Render& render) : render_(render) {
-  if (++render_.nesting_ > render_.limits_.nesting) {
-    --render_.nesting_;
-    throw LimitError{"the template nests more than " + std::to_string(render_.limits_.nesting) + " deep"};
-  }
+void Render::fail_nesting() const {
+  throw LimitError{"the template nests more than " + std::to_string(limits_.nesting) + " deep"};
 }
 
 Render::Render(const Template& parsed, std::vector<Value> variables, std::vector<bool> defined)
@@ -139,6 +136,29 @@ void Render::write(const Value& value) {
   }
 }
 
+void Render::write_value_of(const Expr& expr) {
+  switch (expr.kind) {
+    case Expr::Kind::kConst: write(expr.constant); return;
+    case Expr::Kind::kCondition:
+      if (!truth(evaluate(*expr.kids[0]))) {
+        if (expr.kids[2]) write_value_of(*expr.kids[2]);
+        return;  // without else it is undefined, which is written as nothing
+      }
+      write_value_of(*expr.kids[1]);
+      return;
+    case Expr::Kind::kBinary:
+      // Straight to the output, unless a generation block in a macro could ask how long that is by now.
+      if (expr.binary == BinaryOp::kAdd && !template_.has_generation) {
+        if (const std::optional<Value> value = evaluate_sum(expr, output_->text)) write(*value);
+        write(std::string_view());  // looks at the length
+        return;
+      }
+      break;
+    default: break;
+  }
+  write(evaluate(expr));
+}
+
 std::string Render::captured(const Block& block) {
   Output inner;
   Output* outer = output_;
@@ -165,7 +185,7 @@ Render::Flow Render::execute(const Stmt& stmt) {
   switch (stmt.kind) {
     case Stmt::Kind::kData: write(std::string_view(stmt.data)); break;
     case Stmt::Kind::kOutput:
-      for (const ExprPtr& expr : stmt.exprs) write(evaluate(*expr));
+      for (const ExprPtr& expr : stmt.exprs) write_value_of(*expr);
       break;
     case Stmt::Kind::kSet: assign(stmt.targets[0], evaluate(*stmt.exprs[0])); break;
     case Stmt::Kind::kSetBlock:

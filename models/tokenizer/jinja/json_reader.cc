@@ -172,6 +172,7 @@ class Reader {
     std::vector<std::pair<Value, Value>> items;
     skip_space();
     if (!skip('}')) {
+      items.reserve(4);  // most have two to four
       do {
         Value key;
         skip_space();

@@ -1,6 +1,8 @@
 // json.dumps, as the tojson filter of transformers calls it.
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "models/tokenizer/jinja/json_reader.h"
 #include "models/tokenizer/jinja/render.h"
@@ -59,33 +61,49 @@ class Writer {
     out_ += ']';
   }
 
-  static std::string key_text(const Value& key) {
-    if (key.is_string()) return key.text();
-    if (key.is_none()) return "null";
-    if (key.is_bool()) return key.as_integer() != 0 ? "true" : "false";
-    if (key.is_integer()) return std::to_string(key.as_integer());
-    if (key.is_number()) return number(key.as_double());
-    if (key.type() == Value::Type::kBigInt) return key.text();
-    fail("keys must be str, int, float, bool or None, not " + type_name(key));
+  void write_key(const Value& key) {
+    if (key.is_string()) {
+      append_json_string(out_, key.text(), ascii_);
+      return;
+    }
+    std::string text;
+    if (key.is_none()) {
+      text = "null";
+    } else if (key.is_bool()) {
+      text = key.as_integer() != 0 ? "true" : "false";
+    } else if (key.is_integer()) {
+      text = std::to_string(key.as_integer());
+    } else if (key.is_number()) {
+      text = number(key.as_double());
+    } else if (key.type() == Value::Type::kBigInt) {
+      text = key.text();
+    } else {
+      fail("keys must be str, int, float, bool or None, not " + type_name(key));
+    }
+    append_json_string(out_, text, ascii_);
+  }
+
+  void write_item(const std::pair<Value, Value>& item, bool first, int depth) {
+    if (!first) out_ += item_;
+    new_line(depth + 1);
+    write_key(item.first);
+    out_ += key_;
+    write(item.second, depth + 1);
   }
 
   void write_dict(const Dict& dict, int depth) {
-    std::vector<const std::pair<Value, Value>*> items;
-    items.reserve(dict.items.size());
-    for (const auto& item : dict.items) items.push_back(&item);
+    out_ += '{';
+    bool first = true;
     if (sort_) {
+      std::vector<const std::pair<Value, Value>*> items;
+      for (const auto& item : dict.items) items.push_back(&item);
       std::stable_sort(items.begin(), items.end(),
                        [](const auto* a, const auto* b) { return compare(a->first, b->first, "<") < 0; });
+      for (const auto* item : items) write_item(*item, std::exchange(first, false), depth);
+    } else {
+      for (const auto& item : dict.items) write_item(item, std::exchange(first, false), depth);
     }
-    out_ += '{';
-    for (size_t i = 0; i < items.size(); ++i) {
-      if (i > 0) out_ += item_;
-      new_line(depth + 1);
-      append_json_string(out_, key_text(items[i]->first), ascii_);
-      out_ += key_;
-      write(items[i]->second, depth + 1);
-    }
-    if (!items.empty()) new_line(depth);
+    if (!first) new_line(depth);
     out_ += '}';
   }
 

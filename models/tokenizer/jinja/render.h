@@ -61,14 +61,21 @@ class Render {
   enum class Flow : uint8_t { kNormal, kBreak, kContinue };
 
   struct Depth {
-    Depth(Render& render);
+    explicit Depth(Render& render) : render_(render) {
+      if (render.nesting_ >= render.limits_.nesting) render.fail_nesting();
+      ++render.nesting_;
+    }
     ~Depth() { --render_.nesting_; }
     Render& render_;
   };
+  [[noreturn]] void fail_nesting() const;
 
   Value evaluate(const Expr& expr);
   Value evaluate_name(const Expr& expr);
   Value evaluate_binary(const Expr& expr);
+  // a + b + c …, of which all but the rarest are texts: joined once, in `text`, as far as they are. Otherwise the value
+  // of the whole, and `text` as it was.
+  std::optional<Value> evaluate_sum(const Expr& expr, std::string& text);
   Value evaluate_compare(const Expr& expr);
   Value evaluate_concat(const Expr& expr);
   Value evaluate_item(const Expr& expr);
@@ -90,6 +97,7 @@ class Render {
   void store(int name, Value value);
   void write(const Value& value);
   void write(std::string_view text);
+  void write_value_of(const Expr& expr);  // the same as write(evaluate(expr))
   std::string captured(const Block& block);
   // The rounds of a loop in the scope `home`; also from loop(…) of a recursive one, as text.
   void run_loop(const Stmt& stmt, Scope* home, Items items, int64_t depth);

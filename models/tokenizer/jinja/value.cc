@@ -21,21 +21,9 @@ void check_hashable(const Value& key) {
   if (key.is_dict() || mutable_list) fail("unhashable type: '" + type_name(key) + "'");
 }
 
-thread_local Work* current_work = nullptr;
-
 }  // namespace
 
-Work::Work(int64_t most) : most_(most), outer_(current_work) { current_work = this; }
-
-Work::~Work() { current_work = outer_; }
-
-void Work::spend(int64_t steps) {
-  if (current_work == nullptr) return;
-  current_work->steps_ += steps;
-  if (current_work->steps_ > current_work->most_) {
-    throw LimitError{"it takes more than " + std::to_string(current_work->most_) + " steps"};
-  }
-}
+void Work::fail_past(int64_t most) { throw LimitError{"it takes more than " + std::to_string(most) + " steps"}; }
 
 void Work::spend_bytes(size_t bytes) { spend(static_cast<int64_t>(bytes / 1024)); }
 
@@ -72,10 +60,6 @@ Value Value::undefined(std::string message) {
   object->text = std::move(message);
   return Value(Type::kUndefined, object.get());
 }
-
-const std::string& Value::text() const { return get<Text>().text; }
-const List& Value::list() const { return get<List>(); }
-const Dict& Value::dict() const { return get<Dict>(); }
 
 Pins::~Pins() {
   // Lists and dicts let go of what is in them while all of it is still there.

@@ -31,16 +31,22 @@ constexpr int kDeepestValue = 200;
 // whose cost grows with a value says here what it cost. Outside of a rendering nothing is counted.
 class Work {
  public:
-  explicit Work(int64_t most);
-  ~Work();
+  explicit Work(int64_t most) : most_(most), outer_(std::exchange(current, this)) {}
+  ~Work() { current = outer_; }
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
 
-  static void spend(int64_t steps = 1);                  // LimitError past the limit
+  // LimitError past the limit. Inline: every node of an expression comes here.
+  static void spend(int64_t steps = 1) {
+    if (current != nullptr && (current->steps_ += steps) > current->most_) fail_past(current->most_);
+  }
   static void spend_bytes(size_t bytes);                 // a pass over a text
   static void spend_search(size_t text, size_t wanted);  // looking for a text in a text
 
  private:
+  [[noreturn]] static void fail_past(int64_t most);
+
+  static constinit inline thread_local Work* current = nullptr;
   int64_t steps_ = 0, most_;
   Work* outer_;
 };
@@ -190,6 +196,7 @@ static_assert(sizeof(double) == sizeof(int64_t) && sizeof(Object*) == sizeof(int
 struct Text : Object {
   std::string text;
 };
+inline const std::string& Value::text() const { return get<Text>().text; }
 
 // Every sequence that is no string. A generator is used up by the first loop over it.
 struct List : Object {
@@ -210,6 +217,9 @@ struct Dict : Object {
   const Value* find(const Value& key) const;  // fails if the key is not hashable
   const Value* find(std::string_view key) const;
 };
+
+inline const List& Value::list() const { return get<List>(); }
+inline const Dict& Value::dict() const { return get<Dict>(); }
 
 struct Namespace : Object {
   std::vector<std::pair<std::string, Value>> items;
