@@ -27,6 +27,18 @@ std::vector<int64_t> per_expert(const Target& target, std::vector<int64_t> shape
   return shape;
 }
 
+// Zeros for the experts that do not train: where A and B are both zero, neither gets a gradient.
+void leave_out_experts(const Target& target, LoraFactors* pair) {
+  if (target.chosen_experts.empty()) return;
+  const std::vector<int64_t>& chosen = target.chosen_experts;
+  for (int64_t e = 0; e < target.experts; ++e) {
+    if (std::binary_search(chosen.begin(), chosen.end(), e)) continue;
+    for (at::Tensor* tensor : {&pair->a, &pair->b, &pair->start_a, &pair->start_b}) {
+      if (tensor->defined()) tensor->select(0, e).zero_();
+    }
+  }
+}
+
 LoraFactors new_factors(const Target& target, const std::string& start, at::Generator& generator) {
   const auto uniform = [&](std::vector<int64_t> shape, double fan_in) {
     const double bound = 1 / std::sqrt(fan_in);
@@ -160,6 +172,10 @@ std::vector<at::Tensor> Adapter::tensors() const {
   return result;
 }
 
+bool TrainedTensor::trains_expert(int64_t expert) const {
+  return chosen_experts.empty() || std::binary_search(chosen_experts.begin(), chosen_experts.end(), expert);
+}
+
 std::vector<TrainedTensor> trained_tensors(Adapter& adapter, double learning_rate) {
   std::vector<TrainedTensor> result;
   for (size_t i = 0; i < adapter.factors.size(); ++i) {
@@ -167,7 +183,7 @@ std::vector<TrainedTensor> trained_tensors(Adapter& adapter, double learning_rat
     for (const TargetTensor& tensor : target.tensors()) {
       const double factor = target.learning_rate_factor(tensor.part, adapter.plan.config, learning_rate);
       result.push_back({tensor.key, &part_of(adapter.factors[i], tensor.part), factor, tensor.part != Part::kBias,
-                        target.experts, target.slot});
+                        target.experts, target.slot, target.chosen_experts});
     }
   }
   return result;
@@ -181,6 +197,7 @@ Adapter new_adapter(const Plan& plan, uint64_t seed) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   for (const Target& target : plan.targets) {
     adapter.factors.push_back(new_factors(target, plan.config.init_lora_weights, generator));
+    leave_out_experts(target, &adapter.factors.back());
   }
   return adapter;
 }
@@ -202,6 +219,7 @@ void initialise(Adapter& adapter, models::CausalModel& model) {
     if (copy) pair.full = weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
     if (principal) {  // on the CPU, whose random numbers it draws
       start_with_principal(target, start, weight.cpu(), generator, &pair);
+      leave_out_experts(target, &pair);
       pair = moved(std::move(pair), weight.device());
     }
     if (magnitude) {

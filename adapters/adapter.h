@@ -39,6 +39,9 @@ struct TrainedTensor {
   bool decays = true;   // false for a bias, as in transformers
   int64_t experts = 0;  // above 0: the first dimension of the tensor counts experts
   std::string slot;
+  std::vector<int64_t> chosen_experts;  // as Target's
+
+  bool trains_expert(int64_t expert) const;
 };
 // In the order of the plan. `learning_rate` is the run's, for LoRA+'s rate of the embedding.
 std::vector<TrainedTensor> trained_tensors(Adapter& adapter, double learning_rate = 1);

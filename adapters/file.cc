@@ -142,6 +142,17 @@ LoraFactors read_factors(const Target& target, const std::map<std::string, Tenso
   return pair;
 }
 
+// The experts with anything but zeros, where others have nothing else; empty if all have. A run that trains single
+// experts writes such an adapter, and zeros in A and B have no gradient: going on from it trains the same experts.
+std::vector<int64_t> experts_in_use(const LoraFactors& pair) {
+  std::vector<int64_t> used;
+  for (int64_t e = 0; e < pair.a.size(0); ++e) {
+    if (pair.a[e].any().item<bool>() || pair.b[e].any().item<bool>()) used.push_back(e);
+  }
+  if (static_cast<int64_t>(used.size()) == pair.a.size(0)) used.clear();
+  return used;
+}
+
 // Under the names of transformers 5: Mixtral's router was block_sparse_moe.gate.
 std::map<std::string, TensorView> read_tensors(const fs::path& file, const std::vector<PlanPlace>& model_places) {
   const std::string old = ".block_sparse_moe.gate.", now = ".mlp.gate.";
@@ -199,12 +210,15 @@ Adapter read_adapter(const fs::path& folder, const std::vector<PlanPlace>& model
 
   Adapter adapter;
   adapter.plan = config.plan;
-  for (const Target& target : adapter.plan.targets) {
+  adapter.plan.trainable_parameters = 0;
+  for (Target& target : adapter.plan.targets) {
     if (config.single_experts && target.experts > 0) {
       adapter.factors.push_back(join_single_experts(target, tensors, file));
     } else {
       adapter.factors.push_back(read_factors(target, tensors, config.maybe_swapped, file));
     }
+    if (target.experts > 0) target.chosen_experts = experts_in_use(adapter.factors.back());
+    adapter.plan.trainable_parameters += target.trained_numbers();
     const auto copy = tensors.find(base_copy_key(target));
     if (may_have_base_copy(target) && copy != tensors.end()) {
       adapter.base_copies[target.slot] = load_finite(copy->second, file).clone();

@@ -137,6 +137,10 @@ int64_t Target::numbers() const {
   return sum;
 }
 
+int64_t Target::trained_numbers() const {
+  return chosen_experts.empty() ? numbers() : numbers() / experts * static_cast<int64_t>(chosen_experts.size());
+}
+
 double Target::learning_rate_factor(Part part, const LoraConfig& config, double learning_rate) const {
   if (config.loraplus_lr_ratio == 0) return 1;
   if (is_embedding() && !full) return config.loraplus_lr_embedding / learning_rate;
@@ -151,10 +155,17 @@ base::Json Plan::to_json() const {
       line["rank"] = target.full ? base::Json(nullptr) : base::Json(target.rank);
       line["dtype"] = "float32";
       line["target"] = target.slot;
+      if (!target.chosen_experts.empty()) line["experts"] = target.chosen_experts;
       list.push_back(std::move(line));
     }
   }
   return {{"trainable_parameters", trainable_parameters}, {"tensors", list}, {"frozen", frozen}};
+}
+
+int64_t Plan::numbers() const {
+  int64_t sum = 0;
+  for (const Target& target : targets) sum += target.numbers();
+  return sum;
 }
 
 std::string Plan::digest() const { return base::digest_bytes(to_json().dump()); }
@@ -180,7 +191,7 @@ std::vector<PlanPlace> places(models::CausalModel& model) {
 
 Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places, Matching matching) {
   const bool strict = matching == Matching::kRunFile;
-  const std::vector<bool> targeted = targeted_places(config, places, matching);
+  const std::vector<PlaceChoice> targeted = targeted_places(config, places, matching);
   const std::vector<bool> saved = saved_places(config, places, strict);
   PatternValues ranks(config.rank_pattern, "adapter.rank_pattern");
   PatternValues alphas(config.alpha_pattern, "adapter.alpha_pattern");
@@ -193,10 +204,11 @@ Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places, M
   for (size_t i = 0; i < places.size(); ++i) {
     const PlanPlace& place = places[i];
     // What is saved whole gets no LoRA, as in PEFT.
-    if (!saved[i] && !targeted[i]) continue;
+    if (!saved[i] && !targeted[i].chosen) continue;
     trained[i] = true;
     Target target{place.name, place.group, place.in, place.out, place.experts, 0, 1, "", ""};
     target.full = saved[i];
+    target.chosen_experts = targeted[i].experts;
     if (!target.full) {
       refuse_impossible(config, place, mixture, strict);
       const std::vector<std::string> names = pattern_names(place, matching);
@@ -221,7 +233,7 @@ Plan make_plan(const LoraConfig& config, const std::vector<PlanPlace>& places, M
                      {"", 0, strict ? "adapter.exclude_modules" : "target_modules"});
   }
   name_keys(&plan.targets);
-  for (const Target& target : plan.targets) plan.trainable_parameters += target.numbers();
+  for (const Target& target : plan.targets) plan.trainable_parameters += target.trained_numbers();
   plan.frozen = frozen_names(places, trained);
   return plan;
 }

@@ -75,12 +75,16 @@ struct Target {
   std::string key_a, key_b;  // the keys of adapter_model.safetensors, "base_model.model.….lora_A.weight"
 
   bool full = false, dora = false, lora_bias = false;
+  // Of fused experts of which some train: their numbers, in order; empty: all. A and B of the others are zero, and so
+  // is their gradient: the tensors keep PEFT's shape, which has a place for every expert.
+  std::vector<int64_t> chosen_experts;
 
   bool is_embedding() const { return group == models::Group::kEmbedding; }
   std::vector<int64_t> shape_a() const;
   std::vector<int64_t> shape_b() const;
   std::vector<TargetTensor> tensors() const;
-  int64_t numbers() const;
+  int64_t numbers() const;  // in all tensors
+  int64_t trained_numbers() const;
   // What the learning rate of a tensor is multiplied by, given the run's.
   double learning_rate_factor(Part part, const LoraConfig& config, double learning_rate) const;
 };
@@ -88,9 +92,10 @@ struct Target {
 struct Plan {
   LoraConfig config;
   std::vector<Target> targets;
-  int64_t trainable_parameters = 0;
-  std::vector<std::string> frozen;  // slots left alone, as patterns ("model.layers.*.mlp.gate")
-  base::Json to_json() const;       // the output of `masbak-worker plan`
+  int64_t trainable_parameters = 0;  // without those of experts that are not chosen
+  int64_t numbers() const;           // with them: what memory holds
+  std::vector<std::string> frozen;   // slots left alone, as patterns ("model.layers.*.mlp.gate")
+  base::Json to_json() const;        // the output of `masbak-worker plan`
   std::string digest() const;
 };
 

@@ -98,6 +98,10 @@ PromiseReport Promise::report(Adapter& adapter, const std::vector<at::Tensor>& s
     const TrainedTensor& tensor = trained[i];
     const auto before = trained_.find(tensor.key);
     if (before == trained_.end() || before->second == digest(*tensor.tensor)) report.unchanged.push_back(tensor.key);
+    for (int64_t e = 0; e < tensor.experts; ++e) {
+      if (tensor.trains_expert(e) || !tensor.tensor->select(0, e).any().item<bool>()) continue;
+      report.frozen_changed.push_back(tensor.key + ", expert " + std::to_string(e));
+    }
     if (second_moments.empty()) continue;
     const at::Tensor& moment = second_moments[i];
     if (moment.eq(0).all().item<bool>()) {
@@ -105,8 +109,9 @@ PromiseReport Promise::report(Adapter& adapter, const std::vector<at::Tensor>& s
     } else if (tensor.experts > 0) {
       const at::Tensor idle = moment.flatten(1).eq(0).all(1).nonzero().flatten();
       for (int64_t k = 0; k < idle.numel(); ++k) {
-        std::vector<int64_t>& experts = report.idle_experts[tensor.slot];
         const int64_t expert = idle[k].item<int64_t>();
+        if (!tensor.trains_expert(expert)) continue;
+        std::vector<int64_t>& experts = report.idle_experts[tensor.slot];
         // A and B of one target say the same.
         if (std::find(experts.begin(), experts.end(), expert) == experts.end()) experts.push_back(expert);
       }

@@ -16,7 +16,7 @@ namespace masbak::adapters {
 struct PromiseReport {
   std::vector<std::string> unchanged;       // trained tensors with the bytes that they began with
   std::vector<std::string> zero_gradient;   // trained tensors to which no step has given a gradient
-  std::vector<std::string> frozen_changed;  // base weights with other bytes than at the start
+  std::vector<std::string> frozen_changed;  // base weights with other bytes than at the start; experts not chosen
   // By slot, the experts that no step has given a gradient: no token was routed to them.
   std::map<std::string, std::vector<int64_t>> idle_experts;
   int64_t trained_tensors = 0, frozen_tensors = 0;

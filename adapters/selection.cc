@@ -46,22 +46,37 @@ std::vector<std::string> known_names(const std::vector<PlanPlace>& places, bool 
   return {names.begin(), names.end()};
 }
 
+// Which part of an expert's rows at a place a name means: gate and up are one parameter there.
+constexpr uint8_t kGate = 1, kUp = 2, kWhole = kGate | kUp;
+
+struct ExpertName {
+  std::string name;
+  uint8_t part;
+};
+
+// What transformers 4 called the linears of expert `e` that are one parameter at `place`: its own names and Mixtral's.
+std::vector<ExpertName> names_of_expert(const PlanPlace& place, int64_t e) {
+  const size_t dot = place.name.rfind('.');
+  const bool down = place.name.substr(dot + 1) == "down_proj";
+  const std::vector<ExpertName> leaves =
+      down ? std::vector<ExpertName>{{"down_proj", kWhole}, {"w2", kWhole}}
+           : std::vector<ExpertName>{{"gate_proj", kGate}, {"up_proj", kUp}, {"w1", kGate}, {"w3", kUp}};
+  std::vector<ExpertName> names;
+  for (const ExpertName& leaf : leaves) {
+    std::string name = place.name.substr(0, dot + 1) + std::to_string(e) + "." + leaf.name;
+    const size_t mlp = name.find(".mlp.");
+    if (leaf.name[0] == 'w' && mlp != std::string::npos) name.replace(mlp, 5, ".block_sparse_moe.");
+    names.push_back({std::move(name), leaf.part});
+  }
+  return names;
+}
+
 }  // namespace
 
 std::vector<std::string> single_expert_names(const PlanPlace& place) {
-  const size_t dot = place.name.rfind('.');
-  const bool down = place.name.substr(dot + 1) == "down_proj";
-  const std::vector<std::string> parts =
-      down ? std::vector<std::string>{"down_proj", "w2"} : std::vector<std::string>{"gate_proj", "up_proj", "w1", "w3"};
   std::vector<std::string> names;
   for (int64_t e = 0; e < place.experts; ++e) {
-    for (const std::string& part : parts) {
-      std::string name = place.name.substr(0, dot + 1);
-      name += std::to_string(e) + "." + part;
-      names.push_back(name);
-      const size_t mlp = name.find(".mlp.");
-      if (part[0] == 'w' && mlp != std::string::npos) names.back().replace(mlp, 5, ".block_sparse_moe.");
-    }
+    for (ExpertName& each : names_of_expert(place, e)) names.push_back(std::move(each.name));
   }
   return names;
 }
@@ -104,53 +119,80 @@ class LayerChoice {
   const std::vector<std::string>& lists_;
 };
 
-// The choice of places, kept as one flag a place.
+// The choice of places: for each the parts that are chosen, one a fused expert, one in all for a linear.
 class Selection {
  public:
+  using Parts = std::vector<uint8_t>;
+
   Selection(const LoraConfig& config, const std::vector<PlanPlace>& places, Matching matching)
       : layers_(config),
         places_(places),
         strict_(matching == Matching::kRunFile),
-        single_experts_(matching == Matching::kPeftSingleExperts),
-        chosen_(places.size(), false) {}
-
-  template <typename Match>
-  bool mark(const Match& match, bool value) {
-    bool any = false;
-    for (size_t i = 0; i < places_.size(); ++i) {
-      if (!match(places_[i])) continue;
-      // Taking something out counts only where there was something to take.
-      any |= value || chosen_[i];
-      chosen_[i] = value;
-    }
-    return any;
+        single_experts_(matching == Matching::kPeftSingleExperts) {
+    for (const PlanPlace& place : places)
+      chosen_.emplace_back(static_cast<size_t>(std::max<int64_t>(place.experts, 1)));
   }
 
   void choose(const LoraConfig& config);
+  std::vector<PlaceChoice> choices() const;
+
+ private:
+  // Chooses, or takes out, at each place what `parts_of(place)` gives; false if that is nothing anywhere. Taking
+  // something out counts only where there was something to take.
+  template <typename PartsOf>
+  bool mark(const PartsOf& parts_of, bool value) {
+    bool any = false;
+    for (size_t i = 0; i < places_.size(); ++i) {
+      const Parts parts = parts_of(places_[i]);
+      for (size_t k = 0; k < parts.size(); ++k) {
+        any |= (value ? parts[k] : parts[k] & chosen_[i][k]) != 0;
+        chosen_[i][k] = static_cast<uint8_t>(value ? chosen_[i][k] | parts[k] : chosen_[i][k] & ~parts[k]);
+      }
+    }
+    return any;
+  }
+  static Parts whole(const PlanPlace& place) {
+    return Parts(static_cast<size_t>(std::max<int64_t>(place.experts, 1)), kWhole);
+  }
+  static Parts whole_if(const PlanPlace& place, bool match) { return match ? whole(place) : Parts(); }
+
+  // What the names that `match` accepts mean at a place, as the names of modules; `entry` is what stands in the file.
+  template <typename Match>
+  Parts named_parts(const PlanPlace& place, const std::string& entry, const Match& match) const;
   void add_module(const std::string& entry);
   void add_parameter(const std::string& entry);
   void exclude(const std::string& entry);
   void add_pattern(const std::string& pattern);
   void exclude_pattern(const std::string& pattern);
-  const std::vector<bool>& chosen() const { return chosen_; }
-
- private:
   void report_unmatched(const std::string& field, const std::string& entry, bool parameters) const;
-
   bool is_group_name(const std::string& entry) const { return strict_ && is_group(entry); }
-  bool names_module(const PlanPlace& place, const std::string& entry) const;
 
   const LayerChoice layers_;
   const std::vector<PlanPlace>& places_;
   const bool strict_, single_experts_;
-  std::vector<bool> chosen_;
+  std::vector<Parts> chosen_;
 };
 
-bool Selection::names_module(const PlanPlace& place, const std::string& entry) const {
-  if (place.experts == 0) return ends_with_name(place.name, entry);
-  if (!single_experts_) return false;
-  const std::vector<std::string> names = single_expert_names(place);
-  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return ends_with_name(name, entry); });
+template <typename Match>
+Selection::Parts Selection::named_parts(const PlanPlace& place, const std::string& entry, const Match& match) const {
+  if (place.experts == 0) return whole_if(place, match(place.name));
+  // In a run file "down_proj" alone means linears, those of experts only where it speaks of experts.
+  if (strict_ ? entry.find("experts") == std::string::npos : !single_experts_) return {};
+  Parts parts(static_cast<size_t>(place.experts));
+  bool any = false;
+  for (int64_t e = 0; e < place.experts; ++e) {
+    uint8_t& part = parts[static_cast<size_t>(e)];
+    for (const ExpertName& each : names_of_expert(place, e)) {
+      if (match(each.name)) part |= each.part;
+    }
+    // "mlp.experts.3" is an expert with all its linears, "experts.3.gate_up_proj" one as it is kept now.
+    const size_t dot = place.name.rfind('.');
+    const std::string expert = place.name.substr(0, dot + 1) + std::to_string(e);
+    if (strict_ && (match(expert) || match(expert + place.name.substr(dot)))) part = kWhole;
+    any |= part != 0;
+  }
+  // PEFT's own adapters of single experts have them all; file.cc finds what is missing.
+  return single_experts_ ? whole_if(place, any) : parts;
 }
 
 void Selection::report_unmatched(const std::string& field, const std::string& entry, bool parameters) const {
@@ -162,47 +204,53 @@ void Selection::report_unmatched(const std::string& field, const std::string& en
   if (layers_.any()) message += " within layers_to_transform";
   if (nearest && *nearest != entry) message += "; did you mean '" + *nearest + "'?";
   std::set<std::string> leaves;
+  int64_t experts = 0;
   for (const PlanPlace& place : places_) {
+    experts = std::max(experts, place.experts);
     if (!parameters && place.experts > 0) continue;
     const std::string name = parameters ? parameter_name(place) : place.name;
     const size_t dot = name.rfind('.', parameters ? name.rfind('.') - 1 : std::string::npos);
     leaves.insert(dot == std::string::npos ? name : name.substr(dot + 1));
   }
   message += (nearest && *nearest != entry ? " There is: " : "; there is: ") + join({leaves.begin(), leaves.end()});
+  if (!parameters && experts > 0) message += "; the experts 0 to " + std::to_string(experts - 1);
   if (!parameters) message += "; and the groups " + join(group_names());
   base::fail_input(message, {"", 0, "adapter." + field});
 }
 
 void Selection::add_module(const std::string& entry) {
-  bool any;
-  if (is_group_name(entry)) {
-    any = mark([&](const PlanPlace& place) { return in_group(place.group, entry) && layers_.has(place.name); }, true);
-  } else {
-    any = mark([&](const PlanPlace& place) { return names_module(place, entry) && layers_.has(place.name); }, true);
-    const bool fused = !any && std::any_of(places_.begin(), places_.end(), [&](const PlanPlace& place) {
-      return place.experts > 0 && ends_with_name(place.name, entry);
-    });
-    if (fused && strict_) {
-      base::fail_input("'" + entry + "' is a parameter that holds all experts, no module; name it in " +
-                           "target_parameters, or use the group 'experts'",
-                       {"", 0, "adapter.target_modules"});
-    }
+  const bool any = mark(
+      [&](const PlanPlace& place) {
+        if (!layers_.has(place.name)) return Parts();
+        if (is_group_name(entry)) return whole_if(place, in_group(place.group, entry));
+        return named_parts(place, entry, [&](const std::string& name) { return ends_with_name(name, entry); });
+      },
+      true);
+  if (any || !strict_) return;
+  const bool fused = std::any_of(places_.begin(), places_.end(), [&](const PlanPlace& place) {
+    return place.experts > 0 && ends_with_name(place.name, entry);
+  });
+  if (fused) {
+    base::fail_input("'" + entry + "' is a parameter that holds all experts, no module; name it in " +
+                         "target_parameters, or use the group 'experts'",
+                     {"", 0, "adapter.target_modules"});
   }
-  if (!any) report_unmatched("target_modules", entry, false);
+  report_unmatched("target_modules", entry, false);
 }
 
 void Selection::add_parameter(const std::string& entry) {
-  const auto match = [&](const PlanPlace& place) {
-    return ends_with_name(parameter_name(place), entry) && (!strict_ || layers_.has(place.name));
+  const auto parts_of = [&](const PlanPlace& place) {
+    return whole_if(place, ends_with_name(parameter_name(place), entry) && (!strict_ || layers_.has(place.name)));
   };
-  const bool any = mark(match, true);
-  if (!any) report_unmatched("target_parameters", entry, true);
+  if (!mark(parts_of, true)) report_unmatched("target_parameters", entry, true);
 }
 
 void Selection::exclude(const std::string& entry) {
   const bool any = mark(
       [&](const PlanPlace& place) {
-        return is_group_name(entry) ? in_group(place.group, entry) : ends_with_name(place.name, entry);
+        if (is_group_name(entry)) return whole_if(place, in_group(place.group, entry));
+        if (!strict_ || ends_with_name(place.name, entry)) return whole_if(place, ends_with_name(place.name, entry));
+        return named_parts(place, entry, [&](const std::string& name) { return ends_with_name(name, entry); });
       },
       false);
   if (!any && strict_) {
@@ -213,14 +261,10 @@ void Selection::exclude(const std::string& entry) {
 
 void Selection::add_pattern(const std::string& text) {
   const NamePattern pattern(text, "adapter.target_modules");
-  const auto match = [&](const PlanPlace& place) {
-    if (place.experts == 0) return pattern.matches(place.name);
-    if (!single_experts_) return false;
-    const std::vector<std::string> names = single_expert_names(place);
-    return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return pattern.matches(name); });
+  const auto parts_of = [&](const PlanPlace& place) {
+    return named_parts(place, text, [&](const std::string& name) { return pattern.matches(name); });
   };
-  const bool any = mark(match, true);
-  if (!any && strict_) {
+  if (!mark(parts_of, true) && strict_) {
     base::fail_input("the regular expression '" + text + "' matches no whole module name of this model, such as '" +
                          (places_.empty() ? "" : places_.front().name) + "'; a list of names matches by their ends",
                      {"", 0, "adapter.target_modules"});
@@ -229,7 +273,11 @@ void Selection::add_pattern(const std::string& text) {
 
 void Selection::exclude_pattern(const std::string& text) {
   const NamePattern pattern(text, "adapter.exclude_modules");
-  if (!mark([&](const PlanPlace& place) { return pattern.matches(place.name); }, false) && strict_) {
+  const auto parts_of = [&](const PlanPlace& place) {
+    if (!strict_ || pattern.matches(place.name)) return whole_if(place, pattern.matches(place.name));
+    return named_parts(place, text, [&](const std::string& name) { return pattern.matches(name); });
+  };
+  if (!mark(parts_of, false) && strict_) {
     base::fail_input("the regular expression '" + text + "' excludes nothing that was targeted",
                      {"", 0, "adapter.exclude_modules"});
   }
@@ -244,12 +292,32 @@ void Selection::choose(const LoraConfig& config) {
   for (const std::string& entry : config.target_parameters) add_parameter(entry);
 }
 
+std::vector<PlaceChoice> Selection::choices() const {
+  std::vector<PlaceChoice> result(places_.size());
+  for (size_t i = 0; i < places_.size(); ++i) {
+    const Parts& parts = chosen_[i];
+    for (size_t k = 0; k < parts.size(); ++k) {
+      if (parts[k] == kGate || parts[k] == kUp) {
+        const std::string names = "gate_proj and up_proj of expert " + std::to_string(k);
+        base::fail_input(names + " are one parameter ('" + places_[i].name + "') and train together; name both of " +
+                             "them, or neither",
+                         {"", 0, "adapter.target_modules"});
+      }
+      if (parts[k] == kWhole) result[i].experts.push_back(static_cast<int64_t>(k));
+    }
+    result[i].chosen = !result[i].experts.empty();
+    if (result[i].experts.size() == parts.size()) result[i].experts.clear();
+  }
+  return result;
+}
+
 }  // namespace
 
-std::vector<bool> targeted_places(const LoraConfig& config, const std::vector<PlanPlace>& places, Matching matching) {
+std::vector<PlaceChoice> targeted_places(const LoraConfig& config, const std::vector<PlanPlace>& places,
+                                         Matching matching) {
   Selection selection(config, places, matching);
   selection.choose(config);
-  return selection.chosen();
+  return selection.choices();
 }
 
 std::vector<bool> saved_places(const LoraConfig& config, const std::vector<PlanPlace>& places, bool strict) {

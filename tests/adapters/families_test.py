@@ -97,6 +97,36 @@ def test_peft_reads_what_we_write_and_the_plan_is_kept():
         assert distance(ours, theirs) < TOLERANCE and distance(theirs, untouched) > 0.05, folder.name
 
 
+def test_single_experts_train_and_the_others_stay():
+    """Two experts of layer 1, one of them without its gate and up projection; PEFT reads the result."""
+    jobs = []
+    for family in families.MIXTURES:
+        targets = ["layers.1.mlp.experts.2", "layers.1.mlp.experts.0.down_proj"]
+        if family == "granitemoe":
+            targets = [name.replace(".mlp.", ".block_sparse_moe.") for name in targets]
+        adapter = train(f"single-{family}", base(family), targets)
+        result = json.loads((adapter.parent / "result.json").read_text())
+        planned = json.loads((adapter.parent / "plan.json").read_text())["tensors"]
+        assert result["plan_kept"]["kept"] and not result["plan_kept"]["idle_experts"], (family, result["plan_kept"])
+        chosen = {tensor["target"].split(".")[-1]: tensor["experts"] for tensor in planned}
+        assert chosen == {"gate_up_proj": [2], "down_proj": [0, 2]}, chosen
+        tensors = load_file(adapter / "adapter_model.safetensors")
+        for tensor in planned:
+            written, rank = tensors[tensor["name"]], tensor["rank"]
+            is_a = ".lora_A." in tensor["name"]
+            count = written.shape[0 if is_a else 1] // rank
+            for expert in range(count):
+                part = written[expert * rank:(expert + 1) * rank] if is_a else written[:, expert::count]
+                assert bool(part.any()) == (expert in tensor["experts"]), (family, tensor["name"], expert)
+        jobs.append((base(family), adapter))
+    for (folder, adapter), ours in zip(jobs, our_logits(FOLDER, TOKENS, jobs), strict=True):
+        plain = families.load(folder)
+        untouched = their_logits(plain, TOKENS)
+        theirs = their_logits(PeftModel.from_pretrained(plain, adapter).eval(), TOKENS)
+        print(f"{folder.name}: {distance(ours, theirs):.1e}, from the base {distance(theirs, untouched):.2f}")
+        assert distance(ours, theirs) < TOLERANCE and distance(theirs, untouched) > 0.01, folder.name
+
+
 def refusals(family, adapter):
     """What each command says of a damaged adapter."""
     out = FOLDER / f"refused-{adapter.name}"

@@ -124,6 +124,37 @@ TEST(Plan, ChoosesLayers) {
   EXPECT_THAT(refusal("{target_modules: [q_proj], layers_pattern: layers}"), HasSubstr("layers_to_transform"));
 }
 
+TEST(Plan, ChoosesSingleExperts) {
+  const Plan plan = plan_of(
+      "{r: 2, target_modules: [experts.2, experts.0.down_proj, layers.1.mlp.experts.1.gate_proj, experts.1.up_proj]}");
+  ASSERT_THAT(slots_of(plan), ElementsAre("1.mlp.experts.gate_up_proj", "1.mlp.experts.down_proj"));
+  EXPECT_THAT(plan.targets[0].chosen_experts, ElementsAre(1, 2));
+  EXPECT_THAT(plan.targets[1].chosen_experts, ElementsAre(0, 2));
+  EXPECT_EQ(plan.trainable_parameters, 2 * 2 * (6 + 8) + 2 * 2 * (4 + 6));
+  EXPECT_EQ(plan.numbers(), 3 * 2 * (6 + 8) + 3 * 2 * (4 + 6));
+  EXPECT_EQ(plan.to_json()["tensors"][0]["experts"], base::Json({1, 2}));
+  EXPECT_THAT(plan.targets[0].shape_a(), ElementsAre(6, 6));  // a place for every expert, as PEFT has it
+
+  const Plan pattern = plan_of(R"({target_modules: '.*\.experts\.[02]\.(gate|up|down)_proj'})");
+  ASSERT_EQ(pattern.targets.size(), 2u);
+  EXPECT_THAT(pattern.targets[1].chosen_experts, ElementsAre(0, 2));
+  EXPECT_THAT(plan_of("target_modules: [experts.0, experts.1, experts.2.w2]").targets[1].chosen_experts,
+              testing::IsEmpty());  // all of them
+  const Plan others = plan_of("{target_modules: [experts], exclude_modules: [experts.1]}");
+  ASSERT_EQ(others.targets.size(), 2u);
+  EXPECT_THAT(others.targets[0].chosen_experts, ElementsAre(0, 2));
+  EXPECT_THAT(slots_of(plan_of("{target_modules: [experts.1], exclude_modules: [experts.1.down_proj]}")),
+              ElementsAre("1.mlp.experts.gate_up_proj"));
+}
+
+TEST(Plan, RefusesHalfAnExpertAndOnesThatAreNotThere) {
+  EXPECT_THAT(refusal("target_modules: [experts.1.gate_proj]"),
+              AllOf(HasSubstr("gate_proj and up_proj of expert 1"), HasSubstr("name both")));
+  EXPECT_THAT(refusal("target_modules: [experts.3]"),
+              AllOf(HasSubstr("'experts.3' matches nothing"), HasSubstr("the experts 0 to 2")));
+  EXPECT_THAT(refusal("{target_modules: [experts.1], exclude_modules: [experts.2]}"), HasSubstr("excludes nothing"));
+}
+
 TEST(Plan, NamesDorasMagnitudesAndWholeCopies) {
   const Plan plan = plan_of("{r: 2, target_modules: [attention], use_dora: true, modules_to_save: [mlp.gate_proj]}");
   ASSERT_EQ(plan.targets.size(), 3u);

@@ -60,6 +60,27 @@ TEST_F(PromiseTest, NamesWhatDidNotTrain) {
   EXPECT_EQ(report.to_json()["unchanged"].size(), 1u);
 }
 
+TEST_F(PromiseTest, HoldsExpertsThatAreNotChosenToZero) {
+  LoraConfig config;
+  config.r = 2;
+  config.target_modules = {"experts.1"};
+  Adapter adapter = new_adapter(make_plan(config, places(model_)), 1);
+  std::vector<at::Tensor> moments;
+  for (const at::Tensor& tensor : adapter.tensors()) {
+    EXPECT_FALSE(tensor[0].any().item<bool>() || tensor[2].any().item<bool>());
+    moments.push_back(at::zeros_like(tensor));
+    moments.back()[1].fill_(1);
+  }
+  const Promise promise(adapter, model_);
+  for (const at::Tensor& tensor : adapter.tensors()) tensor[1].add_(0.5);
+  EXPECT_TRUE(promise.report(adapter, moments).kept());
+  EXPECT_TRUE(promise.report(adapter, moments).idle_experts.empty());
+  adapter.factors[0].a[2].add_(1);
+  const PromiseReport report = promise.report(adapter, moments);
+  EXPECT_FALSE(report.kept());
+  EXPECT_THAT(report.frozen_changed, ElementsAre(HasSubstr("expert 2")));
+}
+
 TEST_F(PromiseTest, NamesABaseWeightThatChanged) {
   const Promise promise(adapter_, model_);
   (*model_.slots()[1].linear)->weight().add_(1);

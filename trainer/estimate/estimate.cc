@@ -131,7 +131,7 @@ struct TrainedBytes {
 };
 
 TrainedBytes trained_bytes(const RunConfig& run, const adapters::Plan& plan, const LargestBatches& batches) {
-  const int64_t trained = plan.trainable_parameters * 4;
+  const int64_t trained = plan.numbers() * 4;
   int64_t seats = 1;
   for (const auto& examples : batches.train) {
     const auto parts = Passes::parts(examples, run.objective, run.training, run.adapter.lora_dropout);
@@ -228,7 +228,7 @@ Estimate estimate(const RunConfig& run, bool measure) {
   if (probed) adopt(run, shapes, batches, *probed, &result);
   // The copy of the best adapter is made at an evaluation.
   if (run.training.keeps_best() && !batches.eval.empty()) {
-    result.parts.push_back({"best_adapter_bytes", 4 * plan.trainable_parameters});
+    result.parts.push_back({"best_adapter_bytes", 4 * plan.numbers()});
   }
   for (const auto& [name, bytes] : result.parts) result.peak_memory_bytes += bytes;
   // While the last weight is converted, it and what it comes from are there; of machine code there is none yet.

@@ -170,7 +170,7 @@ void Job::finish() {
 
 void Job::fail(const base::Error& error) {
   const char* reason = error.code() == base::Code::kCancelled ? "cancelled"
-                       : error.code() == base::Code::kAborted ? "not_finite"
+                       : error.code() == base::Code::kAborted ? astray_
                                                               : "error";
   Json result{{"reason", reason},
               {"code", std::string(base::code_name(error.code()))},

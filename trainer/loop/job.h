@@ -70,6 +70,7 @@ class Job {
   TrainState state_;
   at::Tensor best_parameters_;
   int64_t resumed_from_ = 0, saved_at_ = -1, evaluated_at_ = -1;
+  const char* astray_ = "error";  // why an ABORTED run stopped, as events and result say it
 };
 
 // The most that was resident of this process so far, in bytes (VmHWM: mapped weights that were touched count).

@@ -99,6 +99,7 @@ bool Job::diverged(const StepResult& result) {
   const TrainingConfig& training = run_.training;
   const int64_t step = state_.step + 1;
   if (!result.finite()) {
+    astray_ = "not_finite";
     if (training.nan_action == Divergence::kStop) throw not_finite(result);
     step_back("step " + std::to_string(step) + ": " + not_finite(result).what());
     return true;
@@ -107,6 +108,7 @@ bool Job::diverged(const StepResult& result) {
   const double usual = median(state_.recent_losses);
   // A loss below zero has no factor to measure by (ipo and orpo come near it).
   if (usual <= 0 || result.loss <= training.loss_spike_factor * usual) return false;
+  astray_ = "loss_spike";
   const std::string reason = "step " + std::to_string(step) + ": the loss " + short_number(result.loss) +
                              " is more than " + short_number(training.loss_spike_factor) +
                              " times the median of the steps before it, " + short_number(usual);
@@ -130,7 +132,7 @@ void Job::step_back(const std::string& reason) {
                                                 " times already, so that the cause is not one batch; lower "
                                                 "learning_rate");
   }
-  const int64_t batch = batch_of(state_.step), step_backs = state_.step_backs + 1, from = state_.step + 1;
+  const int64_t batch = batch_of(state_.step), step_backs = state_.step_backs + 1, astray_step = state_.step + 1;
   std::vector<std::string> damaged;
   const auto found = find_checkpoint(folder_ / "checkpoints", &damaged);
   for (const std::string& message : damaged) warn(message);
@@ -140,11 +142,12 @@ void Job::step_back(const std::string& reason) {
   std::sort(state_.skipped.begin(), state_.skipped.end());
   state_.step_backs = step_backs;
   saved_at_ = -1;
-  save();  // the state now holds what is passed over
+  // Told before it is saved: a run killed in between meets the batch again and says so again, rather than never.
   const std::string message =
       reason + "; back to step " + std::to_string(state_.step) + ", from where the run goes on without that batch";
-  events_.write_once("warning", from, {{"message", message}});
+  events_.write("warning", {{"step", astray_step}, {"step_back", step_backs}, {"message", message}});
   progress_->note("warning: " + message);
+  save();  // the state now holds what is passed over
 }
 
 void Job::take_step() {

@@ -31,7 +31,9 @@ bool gives(const LoraConfig& config, const std::string& key) {
 
 bool same_targets(const Plan& a, const Plan& b) {
   return std::equal(a.targets.begin(), a.targets.end(), b.targets.begin(), b.targets.end(),
-                    [](const adapters::Target& x, const adapters::Target& y) { return x.slot == y.slot; });
+                    [](const adapters::Target& x, const adapters::Target& y) {
+                      return x.slot == y.slot && x.chosen_experts == y.chosen_experts;
+                    });
 }
 
 void check_agrees(const RunConfig& run, const Plan& read, const std::vector<PlanPlace>& places) {

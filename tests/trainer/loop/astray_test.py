@@ -126,7 +126,7 @@ def test_a_jump_is_warned_of_stopped_at_or_stepped_back_from():
     assert [event["step"] for event in events(job, "warning")] == [BAD_ROW + 1], events(job, "warning")
     done, job = train("spike-stop", rows, loss_spike_factor=FACTOR, loss_spike_action="stop")
     assert done.returncode == 1 and "ABORTED" in done.stderr and "loss_spike_action" in done.stderr, done.stderr
-    assert len(losses(job)) == BAD_ROW
+    assert len(losses(job)) == BAD_ROW and events(job)[-1]["reason"] == "loss_spike"
     done, job = train("spike-back", rows, loss_spike_factor=FACTOR, loss_spike_action="step_back")
     assert_as_without(job, done)
 
@@ -135,7 +135,9 @@ def test_the_sixth_step_back_stops_the_run():
     bad = poisoned_row()
     done, job = train("always-bad", easy_rows(6) + [bad] * STEPS, nan_action="step_back")
     assert done.returncode == 1 and "not one batch" in done.stderr and "learning_rate" in done.stderr, done.stderr
-    assert max(losses(job)) == 6 and events(job, "warning"), losses(job)
+    assert max(losses(job)) == 6, losses(job)
+    told = [(event["step"], event["step_back"]) for event in events(job, "warning")]
+    assert told == [(7, n) for n in range(1, 6)], told
     state = json.loads(sorted((job / "checkpoints").glob("*/state.json"))[-1].read_text())
     assert state["step_backs"] == 5 and state["skipped"] == [6, 7, 8, 9, 10], state
 

@@ -117,6 +117,23 @@ def test_experts_linear_with_accumulation():
     compare_deepseek("experts", "linear", 0.0, 2)
 
 
+def test_single_experts():
+    """PEFT trains a LoRA on all experts, of which all but two have zeros in A and B: no gradient reaches those."""
+    name, folder, chosen, rank = "single", FOLDER / "base", (1, 6), 4
+    model = small.peft_model(small.base_model(folder), "experts")
+    with torch.no_grad():
+        for parameter, tensor in model.named_parameters():
+            if "lora_A" in parameter:
+                for expert in set(range(8)) - set(chosen):
+                    tensor[expert * rank:(expert + 1) * rank] = 0
+    job = compare(name, folder, model, "constant", 0.0, 1)
+    compare_logits(name, folder, model, job)
+    kept = json.loads((job / "result.json").read_text())["plan_kept"]
+    assert kept["kept"] and not kept["idle_experts"], kept
+    planned = json.loads((job / "plan.json").read_text())["tensors"]
+    assert planned and all(tensor["experts"] == list(chosen) for tensor in planned), planned
+
+
 def test_rslora_constant_with_warmup():
     compare_deepseek("attention", "constant_with_warmup", 0.2, 1, use_rslora=True)
 
