@@ -8,7 +8,7 @@
 
 #include <atomic>
 
-#include "models/layers/narrow_product.h"
+#include "models/layers/matrix_product.h"
 
 namespace masbak::models {
 namespace {
@@ -38,16 +38,16 @@ void for_groups(const std::vector<int64_t>& offsets, bool on_cpu, const Body& bo
 
 }  // namespace
 
-// A loop over the groups, not at::_grouped_mm: on a CPU both reach the rate of the plain product, and the
-// loop has no demands on alignment and writes into one result.
+// A loop over the groups, not at::_grouped_mm: that reaches the rate of the plain product and no more, and the loop has
+// no demands on alignment and writes into one result.
 at::Tensor grouped_product(const at::Tensor& x_TI, const at::Tensor& w_EOI, const std::vector<int64_t>& offsets) {
   const at::NoGradGuard no_grad;
   at::Tensor y_TO = at::empty({x_TI.size(0), w_EOI.size(1)}, x_TI.options());
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = y_TO.narrow(0, begin, rows);
     const at::Tensor x = x_TI.narrow(0, begin, rows), w = w_EOI.select(0, e);
-    if (is_narrow(x, w)) {
-      narrow_product(x, w, 1, false, out);
+    if (takes_product(x, w)) {
+      matrix_product(x, w, 1, false, out);
     } else {
       at::mm_out(out, x, w.t());
     }
@@ -61,8 +61,8 @@ void add_grouped_product(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Ten
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = y_TO.narrow(0, begin, rows);
     const at::Tensor x = x_TI.narrow(0, begin, rows), w = w_EOI.select(0, e);
-    if (is_narrow(x, w) && out.scalar_type() == at::kBFloat16 && out.stride(1) == 1) {
-      narrow_product(x, w, scale, true, out);
+    if (takes_product(x, w) && out.scalar_type() == at::kBFloat16 && out.stride(1) == 1) {
+      matrix_product(x, w, scale, true, out);
     } else {
       at::addmm_out(out, out, x, w.t(), 1, scale);
     }

@@ -9,25 +9,40 @@
 #include <utility>
 
 #include "base/error.h"
+#include "models/layers/differentiable.h"
 #include "models/layers/grouped_linear.h"
+#include "models/layers/matrix_product.h"
 #include "models/layers/projection_steps.h"
 
 namespace masbak::models {
 namespace {
+
+// dy W
+at::Tensor product_back(const at::Tensor& dy_TO, const at::Tensor& w_OI) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor w_IO = w_OI.t();
+  return takes_product(dy_TO, w_IO) ? matrix_product(dy_TO, w_IO) : at::mm(dy_TO, w_OI);
+}
 
 class PlainProjection final : public BackwardProjection {
  public:
   PlainProjection(at::Tensor w_OI, at::Tensor b_O) : w_OI_(std::move(w_OI)), b_O_(std::move(b_O)) {}
 
   at::Tensor forward(const at::Tensor& x_TI) const override {
-    return b_O_.defined() ? at::linear(x_TI, w_OI_, b_O_) : at::linear(x_TI, w_OI_);
+    if (b_O_.defined()) return at::linear(x_TI, w_OI_, b_O_);
+    if (w_OI_.requires_grad() || !takes_product(x_TI, w_OI_)) return at::linear(x_TI, w_OI_);
+    at::Tensor y_TO;
+    {
+      const at::NoGradGuard no_grad;
+      y_TO = matrix_product(x_TI, w_OI_);
+    }
+    return differentiable(y_TO, {x_TI}, [w = w_OI_](const at::Tensor& dy_TO, const std::vector<bool>&) {
+      return std::vector<at::Tensor>{product_back(dy_TO, w)};
+    });
   }
   at::Tensor weight() const override { return w_OI_; }
   at::Tensor bias() const override { return b_O_; }
-  at::Tensor multiply_back(const at::Tensor& dy_TO) const override {
-    const at::NoGradGuard no_grad;
-    return at::mm(dy_TO, w_OI_);
-  }
+  at::Tensor multiply_back(const at::Tensor& dy_TO) const override { return product_back(dy_TO, w_OI_); }
   int64_t in_features() const override { return w_OI_.size(1); }
   int64_t out_features() const override { return w_OI_.size(0); }
 

@@ -1,5 +1,10 @@
 #include "models/kernels/cpu/matrix.h"
 
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <vector>
+
 namespace masbak::models::kernels {
 
 namespace portable {
@@ -25,6 +30,36 @@ bool has_pair_products() {
 #else
   return false;
 #endif
+}
+
+namespace {
+
+// The least of several times that one small product takes, in nanoseconds.
+int64_t product_time(bool pairs) {
+  using T = c10::BFloat16;
+  constexpr int64_t kRowCount = 48, kDepth = 256, kTries = 12;
+  const MatrixKernels<T>& table = matrix_kernels<T>(Isa::kAvx512, pairs);
+  const std::vector<T> a(kRowCount * kDepth, T(1)), b(kDepth * kPanel, T(1));
+  alignas(64) T packed[packed_size<T>(kDepth, kPanel)];
+  std::vector<float> c(kRowCount * kPanel);
+  table.pack(kDepth, kPanel, b.data(), kPanel, packed);
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (int64_t i = 0; i < kTries; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    table.multiply(kRowCount, kPanel, kDepth, {a.data(), kDepth}, packed, panel_size<T>(kDepth), false, c.data(),
+                   kPanel);
+    const auto time = std::chrono::steady_clock::now() - begin;
+    least = std::min<int64_t>(least, std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
+  }
+  return least;
+}
+
+}  // namespace
+
+// The two differ by a factor of about two, either way, so that the choice is the same in every run.
+bool pairs_are_faster() {
+  static const bool faster = has_pair_products() && product_time(true) <= product_time(false);
+  return faster;
 }
 
 template <typename T>

@@ -3,8 +3,9 @@
 // Single-threaded: the caller divides the work. No LibTorch but c10's bfloat16.
 //
 // The right factor is packed first, into panels of kPanel columns: step by step along the depth, kPanel columns side by
-// side, bfloat16 in pairs of two steps. Sums are float for float and bfloat16, double for double, in the order of the
-// depth, so that results do not depend on how the caller divides rows and columns.
+// side. bfloat16 is packed in pairs of two numbers of the depth where pairs are multiplied, else as float; an odd depth
+// is filled up with zeros. Sums are float for float and bfloat16, double for double, in the order of the depth, so
+// that results do not depend on how the caller divides rows and columns.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +16,17 @@ namespace masbak::models::kernels {
 
 constexpr int64_t kPanel = 64;
 
-// Numbers of the depth that lie side by side in a packed factor.
+// Numbers of the depth that lie side by side in a left factor.
 template <typename T>
 constexpr int64_t kDepthStep = 1;
 template <>
 inline constexpr int64_t kDepthStep<c10::BFloat16> = 2;
 
+// In numbers of T; for bfloat16 with room for floats.
 template <typename T>
 constexpr int64_t panel_size(int64_t depth) {
-  return (depth + kDepthStep<T> - 1) / kDepthStep<T> * kDepthStep<T> * kPanel;
+  return (depth + kDepthStep<T> - 1) / kDepthStep<T> * kDepthStep<T> * kPanel *
+         static_cast<int64_t>(sizeof(typename Accumulate<T>::type) / sizeof(T));
 }
 template <typename T>
 constexpr int64_t packed_size(int64_t depth, int64_t columns) {
@@ -56,11 +59,17 @@ struct MatrixKernels {
                    int64_t stride);
   // Two rows as pairs: to[2 i] = first[i], to[2 i + 1] = second[i].
   void (*interleave)(int64_t size, const T* first, const T* second, T* to);
+  // Of bfloat16 that is packed as float, else null: a[rows, depth] as floats, `stride` apart. With them as left factor
+  // and the same packed one, the product is MatrixKernels<float>::multiply (whose panels are panel / 2 apart).
+  void (*widen)(int64_t rows, int64_t depth, const T* a, int64_t a_stride, float* to, int64_t stride);
 };
 
-// `pairs`: with the dot product of bfloat16 pairs, if the processor has it; only with Isa::kAvx512.
+// Whether the processor has the dot product of bfloat16 pairs (with Isa::kAvx512), and whether it is worth using. It
+// takes as long as one product of floats on AMD's Zen 4, four times as long on Intel's Emerald Rapids, which has tile
+// units for these instead: tried once, in less than a millisecond.
 bool has_pair_products();
+bool pairs_are_faster();
 template <typename T>
-const MatrixKernels<T>& matrix_kernels(Isa isa = best_isa(), bool pairs = has_pair_products());
+const MatrixKernels<T>& matrix_kernels(Isa isa = best_isa(), bool pairs = pairs_are_faster());
 
 }  // namespace masbak::models::kernels

@@ -19,6 +19,7 @@ struct Lanes {
   static MASBAK_INLINE T last(const T* a) { return *a; }
   static MASBAK_INLINE Sums multiply(Sums sums, T a, Right b) { return sums + a * b; }
 };
+#ifdef MASBAK_PAIR_PRODUCTS
 // Two numbers of the depth in 32 bits.
 template <>
 struct Lanes<c10::BFloat16> {
@@ -33,17 +34,14 @@ struct Lanes<c10::BFloat16> {
   static MASBAK_INLINE uint32_t last(const c10::BFloat16* a) { return a->x; }
   static MASBAK_INLINE Sums multiply(Sums sums, uint32_t a, Right b) {
     const Right pairs = Right{} + a;
-#ifdef MASBAK_PAIR_PRODUCTS
     return (Sums)_mm512_dpbf16_ps((__m512)sums, (__m512bh)pairs, (__m512bh)b);
-#else
-    const Right high = Right{} + 0xFFFF0000u;
-    sums += (Sums)(pairs << 16) * (Sums)(b << 16);
-    return sums + (Sums)(pairs & high) * (Sums)(b & high);
-#endif
   }
 };
+#endif
 
-constexpr int kRows = 6;  // rows whose sums stay in registers beside a panel's width
+// Rows whose sums stay in registers beside that many vectors of a panel's width; one product waits for four before it.
+template <int vectors>
+constexpr int kRows = vectors <= 2 ? 12 : 6;
 
 // `vectors`: how many of a panel's are computed.
 template <int rows, int vectors, typename T, typename A = typename Accumulate<T>::type>
@@ -57,7 +55,7 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
   const int64_t steps = depth / kDepthStep<T>;
   const T* left = a.data;
   for (int64_t p = 0; p < steps; ++p, right += kVectors, left += a.step) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
       const auto number = L::left(left + r * a.row);
 #pragma GCC unroll 8
@@ -65,7 +63,7 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
     }
   }
   if (steps * kDepthStep<T> < depth) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
       const auto number = L::last(left + r * a.row);
 #pragma GCC unroll 8
@@ -80,7 +78,7 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
     }
     return;
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
@@ -99,8 +97,15 @@ MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* pane
 template <int vectors, typename T, typename A = typename Accumulate<T>::type>
 MASBAK_INLINE void tiles(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add, A* c,
                          int64_t c_stride) {
-  for (; rows >= kRows; rows -= kRows, a.data += kRows * a.row, c += kRows * c_stride) {
-    tile<kRows, vectors>(columns, depth, a, panel, add, c, c_stride);
+  constexpr int kMost = kRows<vectors>;
+  for (; rows >= kMost; rows -= kMost, a.data += kMost * a.row, c += kMost * c_stride) {
+    tile<kMost, vectors>(columns, depth, a, panel, add, c, c_stride);
+  }
+  if constexpr (kMost > 6) {
+    if (rows >= 6) {
+      tile<6, vectors>(columns, depth, a, panel, add, c, c_stride);
+      rows -= 6, a.data += 6 * a.row, c += 6 * c_stride;
+    }
   }
   switch (rows) {
     case 5: tile<5, vectors>(columns, depth, a, panel, add, c, c_stride); break;
@@ -111,24 +116,98 @@ MASBAK_INLINE void tiles(int64_t rows, int64_t columns, int64_t depth, Left<T> a
   }
 }
 
+// One panel's width. The depth is cut so that a panel's part stays in the first cache while the rows pass over it: the
+// sums go on from what they were, in the same order.
+template <int vectors, typename T, typename A = typename Accumulate<T>::type>
+MASBAK_INLINE void panel_product(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add,
+                                 A* c, int64_t c_stride) {
+  constexpr int64_t kBlock = 32768 / (kPanel * static_cast<int64_t>(sizeof(T)));
+  for (int64_t k = 0; k < depth; k += kBlock) {
+    const int64_t count = depth - k < kBlock ? depth - k : kBlock;
+    const Left<T> left{a.data + k / kDepthStep<T> * a.step, a.row, a.step};
+    tiles<vectors>(rows, columns, count, left, panel + k * kPanel, add || k > 0, c, c_stride);
+  }
+}
+
 template <typename T, typename A = typename Accumulate<T>::type>
-void multiply(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel, bool add, A* c,
-              int64_t c_stride) {
+MASBAK_INLINE void product(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel,
+                           bool add, A* c, int64_t c_stride) {
   constexpr int kVectors = static_cast<int>(kPanel) / Lanes<T>::kCount;
   for (int64_t begin = 0; begin < columns; begin += kPanel, packed += panel, c += kPanel) {
     const int64_t width = columns - begin < kPanel ? columns - begin : kPanel;
     // Low-rank factors are this narrow.
-    if constexpr (kDepthStep<T> == 2) {
+    if constexpr (Lanes<T>::kCount == 16) {
       if (width <= Lanes<T>::kCount) {
-        tiles<1>(rows, width, depth, a, packed, add, c, c_stride);
+        panel_product<1>(rows, width, depth, a, packed, add, c, c_stride);
         continue;
       }
       if (width <= 2 * Lanes<T>::kCount) {
-        tiles<2>(rows, width, depth, a, packed, add, c, c_stride);
+        panel_product<2>(rows, width, depth, a, packed, add, c, c_stride);
         continue;
       }
     }
-    tiles<kVectors>(rows, width, depth, a, packed, add, c, c_stride);
+    panel_product<kVectors>(rows, width, depth, a, packed, add, c, c_stride);
+  }
+}
+
+template <typename T>
+constexpr bool kWidens = false;
+#ifndef MASBAK_PAIR_PRODUCTS
+template <>
+inline constexpr bool kWidens<c10::BFloat16> = true;
+#endif
+
+// A left factor as floats, a row after another, or, where the rows of each pair of the depth lie side by side, number
+// after number of the depth.
+MASBAK_INLINE Left<float> widened(int64_t rows, int64_t depth, Left<c10::BFloat16> a, float* to, int64_t rows_apart,
+                                  int64_t depth_apart) {
+  if (a.row != kDepthStep<c10::BFloat16>) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const c10::BFloat16* from = a.data + r * a.row;
+      float* row = to + r * depth_apart;
+      if (a.step == kDepthStep<c10::BFloat16>) {
+        for (int64_t k = 0; k < depth; ++k) row[k] = load(from[k]);
+      } else {
+        for (int64_t k = 0; k < depth; ++k) row[k] = load(from[k / 2 * a.step + k % 2]);
+      }
+    }
+    return {to, depth_apart, 1};
+  }
+  for (int64_t k = 0; k < depth; k += 2) {
+    const c10::BFloat16* from = a.data + k / 2 * a.step;
+    float *first = to + k * rows_apart, *second = first + rows_apart;
+    for (int64_t r = 0; r < rows; ++r) first[r] = load(from[2 * r]);
+    if (k + 1 == depth) break;
+    for (int64_t r = 0; r < rows; ++r) second[r] = load(from[2 * r + 1]);
+  }
+  return {to, 1, rows_apart};
+}
+
+template <typename T, typename A = typename Accumulate<T>::type>
+void multiply(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel, bool add, A* c,
+              int64_t c_stride) {
+  if constexpr (kWidens<T>) {
+    constexpr int64_t kRowBlock = 48, kDepthBlock = 128;
+    alignas(64) float room[kRowBlock * kDepthBlock];
+    for (int64_t r = 0; r < rows; r += kRowBlock) {
+      const int64_t row_count = rows - r < kRowBlock ? rows - r : kRowBlock;
+      for (int64_t k = 0; k < depth; k += kDepthBlock) {
+        const int64_t count = depth - k < kDepthBlock ? depth - k : kDepthBlock;
+        const Left<T> block{a.data + r * a.row + k / kDepthStep<T> * a.step, a.row, a.step};
+        const Left<float> left = widened(row_count, count, block, room, kRowBlock, kDepthBlock);
+        product(row_count, columns, count, left, reinterpret_cast<const float*>(packed) + k * kPanel, panel / 2,
+                add || k > 0, c + r * c_stride, c_stride);
+      }
+    }
+  } else {
+    product(rows, columns, depth, a, packed, panel, add, c, c_stride);
+  }
+}
+
+template <typename T>
+void widen(int64_t rows, int64_t depth, const T* a, int64_t a_stride, float* to, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r, a += a_stride, to += stride) {
+    for (int64_t k = 0; k < depth; ++k) to[k] = static_cast<float>(load(a[k]));
   }
 }
 
@@ -145,13 +224,18 @@ void round_to(int64_t rows, int64_t columns, const A* c, int64_t c_stride, A sca
 }
 
 // One depth step of a panel, b(k, n) = b[k * by_depth + n * by_column]: `width` columns and `depth` numbers are there.
+// Returns how many numbers of the depth it took.
 template <typename T>
-MASBAK_INLINE void pack_step(int64_t width, int64_t depth, const T* b, int64_t by_depth, int64_t by_column, T* to) {
-  if (width < kPanel) __builtin_memset(static_cast<void*>(to), 0, kPanel * kDepthStep<T> * sizeof(T));
-  if constexpr (kDepthStep<T> == 1) {
-    for (int64_t n = 0; n < width; ++n) to[n] = b[n * by_column];
+MASBAK_INLINE int64_t pack_step(int64_t width, int64_t depth, const T* b, int64_t by_depth, int64_t by_column,
+                                void* to) {
+  if constexpr (kWidens<T> || kDepthStep<T> == 1) {
+    auto* numbers = static_cast<typename Accumulate<T>::type*>(to);
+    if (width < kPanel) __builtin_memset(to, 0, kPanel * sizeof *numbers);
+    for (int64_t n = 0; n < width; ++n) numbers[n] = load(b[n * by_column]);
+    return 1;
   } else {
-    auto* pairs = reinterpret_cast<uint32_t*>(to);
+    auto* pairs = static_cast<uint32_t*>(to);
+    if (width < kPanel) __builtin_memset(to, 0, kPanel * sizeof *pairs);
     if (depth < 2) {
       for (int64_t n = 0; n < width; ++n) pairs[n] = b[n * by_column].x;
     } else if (by_depth == 1) {
@@ -162,21 +246,73 @@ MASBAK_INLINE void pack_step(int64_t width, int64_t depth, const T* b, int64_t b
         pairs[n] = b[n * by_column].x | static_cast<uint32_t>(next[n * by_column].x) << 16;
       }
     }
+    return 2;
   }
 }
 
-template <typename T>
-MASBAK_INLINE void pack_panels(int64_t depth, int64_t columns, const T* b, int64_t by_depth, int64_t by_column, T* to) {
-  for (int64_t begin = 0; begin < columns; begin += kPanel) {
-    const int64_t width = columns - begin < kPanel ? columns - begin : kPanel;
-    for (int64_t k = 0; k < depth; k += kDepthStep<T>, to += kPanel * kDepthStep<T>) {
-      const T* from = b + k * by_depth + begin * by_column;
-      if (width == kPanel) {  // a constant for the compiler
-        pack_step(kPanel, depth - k, from, by_depth, by_column, to);
-      } else {
-        pack_step(width, depth - k, from, by_depth, by_column, to);
+#ifdef __AVX512F__
+// 32 numbers of the depth of a whole panel's columns, which lie `by_column` apart: squares of 16 pairs are turned in
+// registers, by exchanging ever larger blocks across the diagonal.
+MASBAK_INLINE void pack_turned(const c10::BFloat16* b, int64_t by_column, void* to) {
+  typedef uint32_t Pairs __attribute__((vector_size(64)));
+  constexpr int kSide = 16;
+  auto* out = static_cast<uint32_t*>(to);
+  for (int64_t column = 0; column < kPanel; column += kSide) {
+    Pairs v[kSide];
+    for (int i = 0; i < kSide; ++i) __builtin_memcpy(&v[i], b + (column + i) * by_column, sizeof v[i]);
+#pragma GCC unroll 4
+    for (unsigned step = 1; step < kSide; step *= 2) {
+      Pairs low, high;
+      for (unsigned lane = 0; lane < kSide; ++lane) {
+        low[lane] = lane & step ? kSide + lane - step : lane;
+        high[lane] = lane & step ? kSide + lane : lane + step;
+      }
+#pragma GCC unroll 16
+      for (unsigned i = 0; i < kSide; ++i) {
+        if (i & step) continue;
+        const Pairs first = v[i], second = v[i + step];
+        v[i] = __builtin_shuffle(first, second, low);
+        v[i + step] = __builtin_shuffle(first, second, high);
       }
     }
+    for (int p = 0; p < kSide; ++p) {
+      if constexpr (kWidens<c10::BFloat16>) {
+        const Pairs first = v[p] << 16, second = v[p] & 0xFFFF0000u;
+        __builtin_memcpy(out + 2 * p * kPanel + column, &first, sizeof first);
+        __builtin_memcpy(out + (2 * p + 1) * kPanel + column, &second, sizeof second);
+      } else {
+        __builtin_memcpy(out + p * kPanel + column, &v[p], sizeof v[p]);
+      }
+    }
+  }
+}
+#endif
+
+template <typename T>
+MASBAK_INLINE void pack_panels(int64_t depth, int64_t columns, const T* b, int64_t by_depth, int64_t by_column,
+                               void* packed) {
+  constexpr int64_t kNumber = kWidens<T> ? sizeof(float) : sizeof(T);  // packed, in bytes
+  auto* to = static_cast<char*>(packed);
+  for (int64_t begin = 0; begin < columns; begin += kPanel, to += panel_size<T>(depth) * sizeof(T)) {
+    const int64_t width = columns - begin < kPanel ? columns - begin : kPanel;
+    int64_t k = 0;
+#ifdef __AVX512F__
+    if constexpr (kDepthStep<T> == 2) {
+      constexpr int64_t kTurned = 32;
+      for (; by_depth == 1 && width == kPanel && k + kTurned <= depth; k += kTurned) {
+        pack_turned(b + k + begin * by_column, by_column, to + k * kPanel * kNumber);
+      }
+    }
+#endif
+    while (k < depth) {
+      const T* from = b + k * by_depth + begin * by_column;
+      void* place = to + k * kPanel * kNumber;
+      // A whole panel's width is a constant for the compiler.
+      k += width == kPanel ? pack_step(kPanel, depth - k, from, by_depth, by_column, place)
+                           : pack_step(width, depth - k, from, by_depth, by_column, place);
+    }
+    // A depth that the caller rounds up to whole steps finds zeros, as it does in a pair.
+    if (kWidens<T> && depth % 2 != 0) __builtin_memset(to + depth * kPanel * kNumber, 0, kPanel * kNumber);
   }
 }
 
@@ -204,8 +340,8 @@ void interleave(int64_t size, const T* __restrict first, const T* __restrict sec
 
 template <typename T>
 const MatrixKernels<T>& matrices() {
-  static constexpr MatrixKernels<T> kTable = {&pack<T>, &pack_transposed<T>, &multiply<T>, &round_to<T>,
-                                              &interleave<T>};
+  static constexpr MatrixKernels<T> kTable = {
+      &pack<T>, &pack_transposed<T>, &multiply<T>, &round_to<T>, &interleave<T>, kWidens<T> ? &widen<T> : nullptr};
   return kTable;
 }
 template const MatrixKernels<float>& matrices<float>();

@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace masbak::models::kernels {
 namespace {
 
@@ -104,6 +106,31 @@ TYPED_TEST(Matrix, TakesTransposedLeftFactors) {
       table.multiply(rows, columns, depth, {pairs.const_data_ptr<T>(), step, step * rows}, packed.const_data_ptr<T>(),
                      panel_size<T>(depth), false, c.mutable_data_ptr<A>(), columns);
       EXPECT_LT((c.to(at::kDouble) - wanted).abs().max().item<double>(), this->bound(depth));
+    }
+  }
+}
+
+// A caller that works in pairs rounds an odd depth up, with a zero in the left factor: what is packed must be a number.
+TEST(MatrixOfBFloat16, FillsAnOddDepthUp) {
+  using T = c10::BFloat16;
+  const int64_t rows = 7, columns = 70, depth = 5;
+  const at::Tensor a = at::cat({at::randn({rows, depth}), at::zeros({rows, 1})}, 1).to(at::kBFloat16);
+  const at::Tensor b = at::randn({depth, columns}).to(at::kBFloat16), turned = b.t().contiguous();
+  const at::Tensor wanted = at::mm(a.narrow(1, 0, depth).to(at::kDouble), b.to(at::kDouble));
+  for (const Version& version : versions()) {
+    const MatrixKernels<T>& table = matrix_kernels<T>(version.isa, version.pairs);
+    for (const bool transposed : {false, true}) {
+      at::Tensor packed = at::empty({packed_size<T>(depth, columns)}, at::kBFloat16);
+      packed.fill_(std::numeric_limits<float>::quiet_NaN());
+      if (transposed) {
+        table.pack_transposed(depth, columns, turned.const_data_ptr<T>(), depth, packed.mutable_data_ptr<T>());
+      } else {
+        table.pack(depth, columns, b.const_data_ptr<T>(), columns, packed.mutable_data_ptr<T>());
+      }
+      at::Tensor c = at::empty({rows, columns}, at::kFloat);
+      table.multiply(rows, columns, depth + 1, {a.const_data_ptr<T>(), depth + 1}, packed.const_data_ptr<T>(),
+                     panel_size<T>(depth), false, c.mutable_data_ptr<float>(), columns);
+      EXPECT_LT((c.to(at::kDouble) - wanted).abs().max().item<double>(), 1e-4) << static_cast<int>(version.isa);
     }
   }
 }

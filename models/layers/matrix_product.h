@@ -1,0 +1,27 @@
+// Products of bfloat16 on the CPU through the matrix kernels.
+//
+// LibTorch's way is oneDNN, which keeps machine code and half a megabyte of notes for each size of a product: rows of
+// experts have dozens of sizes, and a LoRA on them six products each. Here a size costs nothing. oneDNN also takes the
+// dot product of bfloat16 pairs wherever there is one, where floats can be twice as fast (kernels::pairs_are_faster).
+//
+// Shape letters: T rows, I input size, O output size.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace masbak::models {
+
+// Whether matrix_product takes x and w: bfloat16 on the CPU, x in rows and w in rows or columns; and I or O at most 64,
+// or enough rows to be worth packing w, on a processor with AVX-512 and without tile units (AMX, which oneDNN has).
+bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI);
+// y = scale * x W^T, or += with `add`, summed in float32 and rounded once; y in rows. Threads share the work where
+// several are free; the result does not depend on how many. Knows nothing of gradients.
+void matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI, double scale, bool add, at::Tensor& y_TO);
+at::Tensor matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI);  // x W^T
+
+// Whether narrow_outer takes y and x: bfloat16 on the CPU, in rows, one of them of at most 64 columns.
+bool is_narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI);
+// Y^T X [O, I] in float32.
+at::Tensor narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI);
+
+}  // namespace masbak::models
