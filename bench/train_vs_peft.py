@@ -210,7 +210,7 @@ def sweep(sizes):
     points = {}
     for what, (values, others) in ((what, SWEEPS[what]) for what in sizes):
         for value in values:
-            size = {"rows": 1, "steps": 4, **others, what: value}
+            size = {"rows": 1, "steps": WARM_UP + 1, **others, what: value}
             with tempfile.TemporaryDirectory() as folder:
                 points.setdefault(what, []).append((value, compare(training_case.mla_case(folder, **size))))
             print(sweep_row(what, value, points[what][-1][1]), flush=True)

@@ -14,8 +14,9 @@ namespace masbak::trainer {
 namespace {
 
 // Fewer tokens than this are too few for a thread of their own: the matrix products would lose more than the threads
-// gain.
-constexpr int64_t kFewestTokens = 256;
+// gain. With as few as these it still pays, the more so where other programs run: threads that share each operation
+// wait for the slowest some thousands of times a step.
+constexpr int64_t kFewestTokens = 64;
 // A part may be that many times the mean before the others wait too long for it.
 constexpr double kUneven = 1.25;
 

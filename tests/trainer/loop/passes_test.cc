@@ -42,7 +42,7 @@ TEST(Divide, DealsTheLongestFirstAndKeepsTheOrder) {
 TEST(Divide, LeavesABatchWholeThatWouldGainNothing) {
   EXPECT_EQ(parts_of({512, 512}, 1), (Parts{{0, 1}}));
   EXPECT_EQ(parts_of({2048}, 4), (Parts{{0}}));                  // one example
-  EXPECT_EQ(parts_of({100, 100, 100}, 2), (Parts{{0, 1, 2}}));   // too few tokens
+  EXPECT_EQ(parts_of({30, 30, 40}, 2), (Parts{{0, 1, 2}}));      // too few tokens
   EXPECT_EQ(parts_of({2000, 100, 100}, 2), (Parts{{0, 1, 2}}));  // the second thread would wait for the first
   EXPECT_EQ(parts_of({}, 2), (Parts{{}}));
 }
