@@ -15,9 +15,11 @@ namespace masbak::models {
 namespace {
 
 // How many rows an expert is given for `rows` that were sent to it, in a mean of `mean`. The sizes of the products
-// would otherwise be new at every step. Not where experts have only few rows.
-int64_t filled_rows(int64_t rows, int64_t mean) {
-  return mean < kExpertRowStep ? rows : filled_size(rows, kExpertRowStep);
+// would otherwise be new at every step. Not where experts have only few rows on the average; few rows always, since
+// those are multiplied by oneDNN everywhere.
+int64_t filled_rows(int64_t rows, int64_t mean, bool fill) {
+  if (mean < kExpertRowStep || (!fill && rows >= kFewestProductRows)) return rows;
+  return filled_size(rows, kExpertRowStep);
 }
 
 // A number for each row from one for each pair; 0 for the rows that belong to none.
@@ -63,7 +65,7 @@ std::vector<at::Tensor> backward(Pass& pass, const at::Tensor& dout_TD, const st
 
 }  // namespace
 
-ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts) {
+ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts, bool fill) {
   const at::Tensor chosen = chosen_TK.to(at::kCPU).contiguous();
   const int64_t pairs = chosen.numel(), per_token = chosen.size(1);
   const int64_t* expert = chosen.const_data_ptr<int64_t>();
@@ -71,7 +73,7 @@ ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts) {
   order.offsets.assign(experts + 1, 0);
   for (int64_t pair = 0; pair < pairs; ++pair) ++order.offsets[expert[pair] + 1];
   for (int64_t e = 0; e < experts; ++e) {
-    order.offsets[e + 1] = order.offsets[e] + filled_rows(order.offsets[e + 1], pairs / experts);
+    order.offsets[e + 1] = order.offsets[e] + filled_rows(order.offsets[e + 1], pairs / experts, fill);
   }
   order.token_of_row_N = at::zeros({order.offsets[experts]}, at::TensorOptions().dtype(at::kInt));
   order.row_of_pair_TK = at::empty(chosen.sizes(), at::TensorOptions().dtype(at::kInt));

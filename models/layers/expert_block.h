@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/layers/matrix_product.h"
 #include "models/layers/projection.h"
 
 namespace masbak::models {
@@ -20,10 +21,10 @@ struct ExpertOrder {
   at::Tensor token_of_row_N;     // int32, N >= T * K
   at::Tensor row_of_pair_TK;     // int32, the row of each token's k-th expert
 };
-// On the CPU each expert's rows are filled up to a size that filled_size knows, in steps of kExpertRowStep from that
-// mean on.
+// Each expert's rows are filled up to a size that filled_size knows, in steps of kExpertRowStep from that mean on;
+// without `fill`, where sizes cost nothing (matrix_product.h), only the few that are still oneDNN's.
 constexpr int64_t kExpertRowStep = 8;
-ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts);
+ExpertOrder sort_by_expert(const at::Tensor& chosen_TK, int64_t experts, bool fill = !sizes_are_free());
 
 // out[t] = sum over k of weights[t, k] * down(silu(gate) * up), where gate and up are the halves of gate_up of t's k-th
 // expert. gate_up [E, 2 I, D], down [E, D, I]; weights float32 (float64 for float64 tokens). Summed in the order of k:

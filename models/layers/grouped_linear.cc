@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
@@ -45,12 +44,7 @@ at::Tensor grouped_product(const at::Tensor& x_TI, const at::Tensor& w_EOI, cons
   at::Tensor y_TO = at::empty({x_TI.size(0), w_EOI.size(1)}, x_TI.options());
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = y_TO.narrow(0, begin, rows);
-    const at::Tensor x = x_TI.narrow(0, begin, rows), w = w_EOI.select(0, e);
-    if (takes_product(x, w)) {
-      matrix_product(x, w, 1, false, out);
-    } else {
-      at::mm_out(out, x, w.t());
-    }
+    multiply_into(out, x_TI.narrow(0, begin, rows), w_EOI.select(0, e));
   });
   return y_TO;
 }
@@ -60,12 +54,7 @@ void add_grouped_product(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Ten
   const at::NoGradGuard no_grad;
   for_groups(offsets, x_TI.is_cpu(), [&](int64_t e, int64_t begin, int64_t rows) {
     at::Tensor out = y_TO.narrow(0, begin, rows);
-    const at::Tensor x = x_TI.narrow(0, begin, rows), w = w_EOI.select(0, e);
-    if (takes_product(x, w) && out.scalar_type() == at::kBFloat16 && out.stride(1) == 1) {
-      matrix_product(x, w, scale, true, out);
-    } else {
-      at::addmm_out(out, out, x, w.t(), 1, scale);
-    }
+    add_product_into(out, x_TI.narrow(0, begin, rows), w_EOI.select(0, e), scale);
   });
 }
 

@@ -2,7 +2,9 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -19,7 +21,6 @@ using kernels::kPanel;
 using T = c10::BFloat16;
 
 constexpr int64_t kNarrow = 64;
-constexpr int64_t kFewestRows = 24;
 constexpr int64_t kDeepest = 2048;                   // numbers of the depth taken at once
 constexpr int64_t kRowBlock = 48;                    // rows whose sums of a panel stay in the first cache
 constexpr int64_t kGrainNumbers = int64_t{1} << 20;  // products a thread takes at least
@@ -63,15 +64,6 @@ float* wide_room(int64_t numbers) {
 
 int64_t grain(int64_t numbers_each) { return std::max<int64_t>(1, kGrainNumbers / std::max<int64_t>(1, numbers_each)); }
 
-bool beats_onednn() {
-#if defined(__x86_64__)
-  static const bool beats = kernels::best_isa() == kernels::Isa::kAvx512 && !__builtin_cpu_supports("amx-bf16");
-  return beats;
-#else
-  return false;
-#endif
-}
-
 // Columns of W packed at a time: what a thread packs stays in its second cache while the rows pass over it.
 int64_t columns_at_once(int64_t depth) {
   constexpr int64_t kPackedBytes = 1 << 20;
@@ -110,11 +102,20 @@ class LeftBlock {
 
 }  // namespace
 
+bool sizes_are_free() {
+#if defined(__x86_64__)
+  static const bool free = kernels::best_isa() == kernels::Isa::kAvx512 && !__builtin_cpu_supports("amx-bf16");
+  return free;
+#else
+  return false;
+#endif
+}
+
 bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {
   if (!on_cpu(x_TI) || !on_cpu(w_OI) || x_TI.dim() != 2 || w_OI.dim() != 2 || !in_rows(x_TI)) return false;
   if (!in_rows(w_OI) && !in_rows(w_OI.t())) return false;
   const bool narrow = std::min(w_OI.size(0), w_OI.size(1)) <= kNarrow;
-  return narrow || (x_TI.size(0) >= kFewestRows && beats_onednn());
+  return narrow || (x_TI.size(0) >= kFewestProductRows && sizes_are_free());
 }
 
 void matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI, double scale, bool add, at::Tensor& y_TO) {
@@ -168,6 +169,24 @@ at::Tensor matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {
   at::Tensor y_TO = at::empty({x_TI.size(0), w_OI.size(0)}, x_TI.options());
   matrix_product(x_TI, w_OI, 1, false, y_TO);
   return y_TO;
+}
+
+void multiply_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI) {
+  const at::NoGradGuard no_grad;
+  if (takes_product(x_TI, w_OI) && on_cpu(y_TO) && in_rows(y_TO)) {
+    matrix_product(x_TI, w_OI, 1, false, y_TO);
+  } else {
+    at::mm_out(y_TO, x_TI, w_OI.t());
+  }
+}
+
+void add_product_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI, double scale) {
+  const at::NoGradGuard no_grad;
+  if (takes_product(x_TI, w_OI) && on_cpu(y_TO) && in_rows(y_TO)) {
+    matrix_product(x_TI, w_OI, scale, true, y_TO);
+  } else {
+    at::addmm_out(y_TO, y_TO, x_TI, w_OI.t(), 1, scale);
+  }
 }
 
 bool is_narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI) {

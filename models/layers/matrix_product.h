@@ -11,13 +11,23 @@
 
 namespace masbak::models {
 
+// Rows from which on it is worth packing a wide W.
+constexpr int64_t kFewestProductRows = 24;
+// Whether products of so many rows come here at all: on a processor with AVX-512 and without tile units (AMX, for which
+// there is oneDNN). Then a size costs nothing, and rows need not be filled up to one that is known (filled_size.h).
+bool sizes_are_free();
+
 // Whether matrix_product takes x and w: bfloat16 on the CPU, x in rows and w in rows or columns; and I or O at most 64,
-// or enough rows to be worth packing w, on a processor with AVX-512 and without tile units (AMX, which oneDNN has).
+// or enough rows where sizes_are_free().
 bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI);
 // y = scale * x W^T, or += with `add`, summed in float32 and rounded once; y in rows. Threads share the work where
 // several are free; the result does not depend on how many. Knows nothing of gradients.
 void matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI, double scale, bool add, at::Tensor& y_TO);
 at::Tensor matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI);  // x W^T
+// y = x W^T, or += scale * x W^T, of any types: through matrix_product where it takes them, else through ATen. Knows
+// nothing of gradients.
+void multiply_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI);
+void add_product_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI, double scale = 1);
 
 // Whether narrow_outer takes y and x: bfloat16 on the CPU, in rows, one of them of at most 64 columns.
 bool is_narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI);

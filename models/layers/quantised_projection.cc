@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "models/layers/differentiable.h"
+#include "models/layers/matrix_product.h"
 #include "models/layers/projection_steps.h"
 
 namespace masbak::models {
@@ -54,7 +54,7 @@ at::Tensor product(const Pieces& pieces, const at::Tensor& x_TI, const std::vect
     const at::Tensor x = x_TI.narrow(0, offsets[e], count);
     for (const ExpertRows& rows : pieces.of_group[e]) {
       at::Tensor out = y_TO.narrow(0, offsets[e], count).narrow(1, rows.row, rows.rows);
-      out.copy_(at::mm(x, pieces.widened(rows, x_TI.options()).t()));
+      multiply_into(out, x, pieces.widened(rows, x_TI.options()));
     }
   }
   return y_TO;
@@ -68,8 +68,8 @@ at::Tensor back_through(const Pieces& pieces, const at::Tensor& dy_TO, const std
     if (count == 0) continue;
     at::Tensor dx = dx_TI.narrow(0, offsets[e], count);
     for (const ExpertRows& rows : pieces.of_group[e]) {
-      dx.addmm_(dy_TO.narrow(0, offsets[e], count).narrow(1, rows.row, rows.rows),
-                pieces.widened(rows, dy_TO.options()));
+      const at::Tensor dy = dy_TO.narrow(0, offsets[e], count).narrow(1, rows.row, rows.rows);
+      add_product_into(dx, dy, pieces.widened(rows, dy_TO.options()).t());
     }
   }
   return dx_TI;

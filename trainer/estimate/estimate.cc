@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "models/layers/matrix_product.h"
 #include "trainer/estimate/available.h"
 #include "trainer/estimate/largest_batches.h"
 #include "trainer/estimate/memory.h"
@@ -45,11 +46,12 @@ double measured_rate(const std::string& dtype) {
   const at::NoGradGuard no_grad;
   const auto options = at::TensorOptions().dtype(dtype == "float32" ? at::kFloat : at::kBFloat16);
   const at::Tensor a = at::ones({512, 1024}, options), b = at::ones({1024, 1024}, options);
-  at::mm(a, b);  // makes the machine code
+  const auto multiply = [&] { models::takes_product(a, b) ? models::matrix_product(a, b) : at::mm(a, b); };
+  multiply();  // makes machine code, or room for packed factors
   const auto begin = Clock::now();
   double operations = 0, seconds = 0;
   while (seconds < 0.2) {
-    at::mm(a, b);
+    multiply();
     operations += 2.0 * 512 * 1024 * 1024;
     seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   }
@@ -197,7 +199,7 @@ void adopt(const RunConfig& run, const ModelShapes& shapes, const LargestBatches
     if (name == "weights_copied_bytes") copied = size;
   }
   parts.push_back({"activations_bytes", std::max<int64_t>(0, probe.tensors - held)});
-  const int64_t sizes = further_product_sizes(run, shapes, batches, probe);
+  const int64_t sizes = further_product_sizes(run, shapes, batches, probe, models::sizes_are_free());
   parts.push_back({"machine_code_bytes", sizes * kBytesOfProductSize});
   const auto fragments = static_cast<int64_t>(kPoolFragments * static_cast<double>(probe.tensors) +
                                               kCopiedFragments * static_cast<double>(copied));

@@ -18,7 +18,7 @@ int64_t add_sizes(const RunConfig& run, const std::vector<TokenView>& batch, std
   const auto parts = Passes::parts(batch, run.objective, run.training, run.adapter.lora_dropout);
   for (const std::vector<TokenView>& part : parts) {
     for (const TokenView& example : part) lengths->insert(static_cast<int64_t>(example.ids.size()));
-    part_tokens->insert(filled_tokens(tokens_of(part)));
+    part_tokens->insert(fills_up() ? filled_tokens(tokens_of(part)) : tokens_of(part));
   }
   return static_cast<int64_t>(parts.size());
 }

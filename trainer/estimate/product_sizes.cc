@@ -8,6 +8,7 @@
 
 #include "models/layers/expert_block.h"
 #include "models/layers/filled_size.h"
+#include "models/layers/matrix_product.h"
 #include "trainer/loop/passes.h"
 #include "trainer/objectives/sft.h"
 
@@ -31,15 +32,17 @@ int64_t sizes_between(int64_t low, int64_t high, int64_t least) {
 
 // Sizes of the rows that experts get in a run, without those that they got in the probe.
 int64_t further_rows(const ModelShapes& shapes, const LargestBatches& batches, const std::set<int64_t>& tokens,
-                     const Probe& probe) {
+                     const Probe& probe, bool free) {
   if (probe.largest_share == 0 || tokens.empty()) return 0;
   const int64_t k = shapes.info.experts_per_token, experts = shapes.info.experts;
   const int64_t fewest = *tokens.begin() * k, most = *tokens.rbegin() * k;
   const int64_t least = most / experts < models::kExpertRowStep ? 1 : models::kExpertRowStep;
   const double low = kFewer * probe.smallest_share * static_cast<double>(fewest);
   const double high = kMore * probe.largest_share * static_cast<double>(most);
+  const int64_t largest = free ? models::kFewestProductRows - 1 : most;
   const auto between = static_cast<double>(sizes_between(std::max<int64_t>(1, static_cast<int64_t>(low)),
-                                                         std::min(most, static_cast<int64_t>(high)), least));
+                                                         std::min(largest, static_cast<int64_t>(high)), least));
+  if (between == 0) return 0;
   // Of so many sizes, as many as that many draws find on the average.
   const auto draws = static_cast<double>(shapes.info.layers * experts * std::max<int64_t>(1, batches.parts));
   std::set<int64_t> seen;
@@ -51,7 +54,7 @@ int64_t further_rows(const ModelShapes& shapes, const LargestBatches& batches, c
 }  // namespace
 
 int64_t further_product_sizes(const RunConfig& run, const ModelShapes& shapes, const LargestBatches& batches,
-                              const Probe& probe) {
+                              const Probe& probe, bool free) {
   if (run.training.dtype == "float32") return 0;
   std::set<std::pair<int64_t, int64_t>> linears, experts;
   bool latent = false;
@@ -73,13 +76,13 @@ int64_t further_product_sizes(const RunConfig& run, const ModelShapes& shapes, c
       tokens.empty() || batches.epochs < 2 ? 0 : sizes_between(*tokens.begin(), *tokens.rbegin(), kTokenStep);
   const int64_t of_tokens = std::max(between, static_cast<int64_t>(tokens.size())) - static_cast<int64_t>(seen.size());
   // Forward and back, each.
-  int64_t further = 2 * static_cast<int64_t>(linears.size()) * std::max<int64_t>(0, of_tokens);
+  int64_t further = free ? 0 : 2 * static_cast<int64_t>(linears.size()) * std::max<int64_t>(0, of_tokens);
   // Attention by groups is LibTorch's, sequence by sequence in blocks; that of latents is our own.
   if (!latent) {
     for (const int64_t length : batches.lengths) further += seen_lengths.count(length) > 0 ? 0 : kSizesOfLength;
   }
   tokens.insert(batches.eval_part_tokens.begin(), batches.eval_part_tokens.end());
-  further += 2 * static_cast<int64_t>(experts.size()) * further_rows(shapes, batches, tokens, probe);
+  further += 2 * static_cast<int64_t>(experts.size()) * further_rows(shapes, batches, tokens, probe, free);
   return std::min(further, kMostKept);
 }
 

@@ -62,7 +62,7 @@ class SupervisedFineTuning final : public Base {
   }
 
   BatchResult backward(const std::vector<TokenView>& examples, double share) override {
-    const LabelledBatch batch = label_batch(examples, vocabulary_, /*fill=*/true);
+    const LabelledBatch batch = label_batch(examples, vocabulary_, fills_up());
     BatchResult result;
     result.tokens = batch.tokens;
     result.lengths = lengths_of(examples);
@@ -81,7 +81,7 @@ class SupervisedFineTuning final : public Base {
   }
 
   BatchResult evaluate(const std::vector<TokenView>& examples) override {
-    const LabelledBatch batch = label_batch(examples, vocabulary_, /*fill=*/true);
+    const LabelledBatch batch = label_batch(examples, vocabulary_, fills_up());
     BatchResult result;
     result.tokens = batch.tokens;
     result.loss = sft_loss(model_, batch) / static_cast<double>(std::max<int64_t>(1, batch.labelled()));
@@ -95,7 +95,7 @@ class SupervisedFineTuning final : public Base {
 // Answers as sequences of one batch, and which of its labelled rows belong to which.
 struct Answers {
   explicit Answers(std::vector<TokenView> list, int64_t vocabulary) : sequences(std::move(list)) {
-    batch = label_batch(sequences, vocabulary, /*fill=*/true);
+    batch = label_batch(sequences, vocabulary, fills_up());
     begins.push_back(0);
     for (const TokenView& sequence : sequences) begins.push_back(begins.back() + count_trained(sequence));
   }

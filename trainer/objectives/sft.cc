@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "models/layers/filled_size.h"
 #include "models/layers/fused.h"
+#include "models/layers/matrix_product.h"
 
 namespace masbak::trainer {
 namespace {
@@ -46,6 +47,8 @@ at::Tensor filled_up(const at::Tensor& x_ND, int64_t rows) {
 }  // namespace
 
 int64_t filled_tokens(int64_t tokens) { return tokens < kFillFrom ? tokens : models::filled_size(tokens, kTokenStep); }
+
+bool fills_up() { return !models::sizes_are_free(); }
 
 int64_t logit_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
 
@@ -117,8 +120,8 @@ double sft_backward(models::CausalModel& model, const LabelledBatch& batch, doub
   double sum = 0;
   for (int64_t begin = 0; begin < rows; begin += step) {
     const int64_t count = std::min(step, rows - begin);
-    const at::Tensor chunk_ND =
-        filled_up(hidden_ND.detach().narrow(0, begin, count), std::min(step, filled_tokens(count)));
+    const at::Tensor chunk_ND = filled_up(hidden_ND.detach().narrow(0, begin, count),
+                                          fills_up() ? std::min(step, filled_tokens(count)) : count);
     const at::Tensor logits_NV = model.logits(chunk_ND.requires_grad_());
     // The gradient takes the logits' place: nothing reads them again.
     at::Tensor gradient_NV = logits_NV.detach().contiguous(), labelled_NV = gradient_NV.narrow(0, 0, count);

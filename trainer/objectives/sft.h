@@ -30,6 +30,8 @@ LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabu
 // How many tokens go through the model where `fill` is set: one of filled_size's sizes in steps of kTokenStep.
 constexpr int64_t kTokenStep = 16;
 int64_t filled_tokens(int64_t tokens);
+// What training sets `fill` to: off where sizes of products cost nothing (models/layers/matrix_product.h).
+bool fills_up();
 
 // The sum of the cross entropies over the labelled rows. No gradient.
 double sft_loss(models::CausalModel& model, const LabelledBatch& batch);

@@ -52,7 +52,7 @@ void compare(const Shape& shape, const at::Tensor& chosen_TK, const Precision& p
   at::Tensor exact_x = x.detach().to(at::kDouble).requires_grad_();
   at::Tensor exact_w = weights.to(at::kDouble).requires_grad_();
 
-  const at::Tensor found = expert_block(x.narrow(1, 2, hidden), w, sort_by_expert(chosen_TK, experts),
+  const at::Tensor found = expert_block(x.narrow(1, 2, hidden), w, sort_by_expert(chosen_TK, experts, true),
                                         make_expert_projection(gate_up), make_expert_projection(down));
   const at::Tensor wanted =
       plain_experts(exact_x.narrow(1, 2, hidden), exact_w, chosen_TK, gate_up.to(at::kDouble), down.to(at::kDouble));
@@ -89,7 +89,7 @@ TEST(ExpertBlock, EveryTokenMayChooseOneExpert) {
 TEST(ExpertBlock, GradientIsThatOfDifferences) {
   const int64_t tokens = 210, hidden = 6, inner = 4, experts = 2;
   const at::Tensor chosen = at::randint(0, experts, {tokens, 1}, at::kLong);
-  const ExpertOrder order = sort_by_expert(chosen, experts);
+  const ExpertOrder order = sort_by_expert(chosen, experts, true);
   EXPECT_GT(order.offsets.back(), tokens);
   const auto gate_up = make_expert_projection(at::randn({experts, 2 * inner, hidden}, at::kDouble));
   const auto down = make_expert_projection(at::randn({experts, hidden, inner}, at::kDouble));
@@ -119,12 +119,12 @@ TEST(ExpertBlock, KeepsNothingWithoutAGradient) {
   const at::Tensor chosen = at::zeros({5, 1}, at::kLong), weights = at::ones({5, 1});
   const auto gate_up = make_expert_projection(at::randn({2, 6, 4})),
              down = make_expert_projection(at::randn({2, 4, 3}));
-  EXPECT_FALSE(expert_block(x, weights, sort_by_expert(chosen, 2), gate_up, down).requires_grad());
+  EXPECT_FALSE(expert_block(x, weights, sort_by_expert(chosen, 2, true), gate_up, down).requires_grad());
 }
 
 TEST(ExpertOrder, IsStableAndWhole) {
   const at::Tensor chosen = at::tensor({2, 0, 2, 5, 0, 2}, at::kLong).view({3, 2});
-  const ExpertOrder order = sort_by_expert(chosen, 6);
+  const ExpertOrder order = sort_by_expert(chosen, 6, true);
   EXPECT_EQ(order.offsets, (std::vector<int64_t>{0, 2, 2, 5, 5, 5, 6}));
   const int32_t tokens[] = {0, 2, 0, 1, 2, 1}, rows[] = {2, 0, 3, 5, 1, 4};
   for (int i = 0; i < 6; ++i) {
@@ -134,9 +134,10 @@ TEST(ExpertOrder, IsStableAndWhole) {
 }
 
 TEST(ExpertOrder, FillsManyRowsUpToAMultiple) {
-  const ExpertOrder order = sort_by_expert(at::randint(0, 2, {301, 1}, at::kLong), 2);
+  const ExpertOrder order = sort_by_expert(at::randint(0, 2, {301, 1}, at::kLong), 2, true);
   EXPECT_GT(order.offsets.back(), 301);
   for (int64_t offset : order.offsets) EXPECT_EQ(offset % 16, 0);
+  EXPECT_EQ(sort_by_expert(at::randint(0, 2, {301, 1}, at::kLong), 2, false).offsets.back(), 301);
 }
 
 // More groups than are multiplied one by one: each thread takes its own. Some are empty.

@@ -19,7 +19,7 @@ class ProductSizes : public ::testing::Test {
     batches_.part_tokens = {256, 512, 576};
     batches_.epochs = 1;
   }
-  int64_t further() const { return further_product_sizes(run_, shapes_, batches_, probe_); }
+  int64_t further(bool free = false) const { return further_product_sizes(run_, shapes_, batches_, probe_, free); }
 
   RunConfig run_;
   ModelShapes shapes_;
@@ -62,6 +62,22 @@ TEST_F(ProductSizes, OfExpertsGrowWithTheDraws) {
   batches_.epochs = 2;
   batches_.part_tokens = {16, 100'000};
   EXPECT_LE(further(), 1024);
+}
+
+TEST_F(ProductSizes, OfManyRowsAreFreeInOurOwnKernels) {
+  shapes_.info.experts = 4;
+  shapes_.info.experts_per_token = 2;
+  shapes_.places.push_back({"model.layers.1.mlp.experts.gate_up_proj", models::Group::kExperts, 64, 40, 4});
+  probe_.smallest_share = 0.1;
+  probe_.largest_share = 0.5;
+  probe_.expert_rows = {200, 300};
+  batches_.parts = 200;
+  EXPECT_GT(further(), 0);
+  EXPECT_EQ(further(true), 0);
+  batches_.lengths = {100, 200};  // those of attention by groups are LibTorch's
+  EXPECT_EQ(further(true), 2 * 16);
+  probe_.smallest_share = 0.001;  // experts with a few rows
+  EXPECT_GT(further(true), 2 * 16);
 }
 
 }  // namespace
