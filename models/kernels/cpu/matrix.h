@@ -64,9 +64,9 @@ struct MatrixKernels {
   void (*widen)(int64_t rows, int64_t depth, const T* a, int64_t a_stride, float* to, int64_t stride);
 };
 
-// Whether the processor has the dot product of bfloat16 pairs (with Isa::kAvx512), and whether it is worth using. It
-// takes as long as one product of floats on AMD's Zen 4, four times as long on Intel's Emerald Rapids, which has tile
-// units for these instead: tried once, in less than a millisecond.
+// Whether the processor has the dot product of bfloat16 pairs (with Isa::kAvx512), and whether it is worth using: some
+// take it at twice the rate of floats, Intel's Emerald Rapids at half of it, since it has tile units for such products
+// (which virtual machines may hide). Both are tried once, in less than a millisecond.
 bool has_pair_products();
 bool pairs_are_faster();
 template <typename T>

@@ -122,11 +122,13 @@ template <int vectors, typename T, typename A = typename Accumulate<T>::type>
 MASBAK_INLINE void panel_product(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add,
                                  A* c, int64_t c_stride) {
   constexpr int64_t kBlock = 32768 / (kPanel * static_cast<int64_t>(sizeof(T)));
-  for (int64_t k = 0; k < depth; k += kBlock) {
+  int64_t k = 0;
+  do {  // once without a depth too: the sums are zero then
     const int64_t count = depth - k < kBlock ? depth - k : kBlock;
     const Left<T> left{a.data + k / kDepthStep<T> * a.step, a.row, a.step};
     tiles<vectors>(rows, columns, count, left, panel + k * kPanel, add || k > 0, c, c_stride);
-  }
+    k += kBlock;
+  } while (k < depth);
 }
 
 template <typename T, typename A = typename Accumulate<T>::type>
@@ -191,13 +193,15 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* 
     alignas(64) float room[kRowBlock * kDepthBlock];
     for (int64_t r = 0; r < rows; r += kRowBlock) {
       const int64_t row_count = rows - r < kRowBlock ? rows - r : kRowBlock;
-      for (int64_t k = 0; k < depth; k += kDepthBlock) {
+      int64_t k = 0;
+      do {
         const int64_t count = depth - k < kDepthBlock ? depth - k : kDepthBlock;
         const Left<T> block{a.data + r * a.row + k / kDepthStep<T> * a.step, a.row, a.step};
         const Left<float> left = widened(row_count, count, block, room, kRowBlock, kDepthBlock);
         product(row_count, columns, count, left, reinterpret_cast<const float*>(packed) + k * kPanel, panel / 2,
                 add || k > 0, c + r * c_stride, c_stride);
-      }
+        k += kDepthBlock;
+      } while (k < depth);
     }
   } else {
     product(rows, columns, depth, a, packed, panel, add, c, c_stride);

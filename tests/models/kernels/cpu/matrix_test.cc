@@ -77,6 +77,8 @@ TYPED_TEST(Matrix, AgreesWithATen) {
     }
   }
   this->check(96, 192, 256, 256);
+  this->check(50, 130, 700, 699);  // several blocks of the depth
+  this->check(7, 70, 0, 0);
 }
 
 TYPED_TEST(Matrix, TakesThePartOfTheDepth) {
