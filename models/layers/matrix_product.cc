@@ -6,6 +6,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -64,6 +68,16 @@ float* wide_room(int64_t numbers) {
 
 int64_t grain(int64_t numbers_each) { return std::max<int64_t>(1, kGrainNumbers / std::max<int64_t>(1, numbers_each)); }
 
+// Intel's manual, volume 2A, CPUID leaf 7: EDX bit 22 is AMX-BF16. By hand, since clang 14 does not know the name.
+bool has_tile_units() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 22 & 1) != 0;
+#else
+  return false;
+#endif
+}
+
 // Columns of W packed at a time: what a thread packs stays in its second cache while the rows pass over it.
 int64_t columns_at_once(int64_t depth) {
   constexpr int64_t kPackedBytes = 1 << 20;
@@ -103,12 +117,8 @@ class LeftBlock {
 }  // namespace
 
 bool sizes_are_free() {
-#if defined(__x86_64__)
-  static const bool free = kernels::best_isa() == kernels::Isa::kAvx512 && !__builtin_cpu_supports("amx-bf16");
+  static const bool free = kernels::best_isa() == kernels::Isa::kAvx512 && !has_tile_units();
   return free;
-#else
-  return false;
-#endif
 }
 
 bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {

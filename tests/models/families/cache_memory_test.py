@@ -53,7 +53,10 @@ class CacheMemory(unittest.TestCase):
             short, long = 1024, 4096 - 1
             measured = (peak_bytes(folder, long) - peak_bytes(folder, short)) / (4096 - short)
             print(f"{measured:.0f} bytes a token measured, {token} expected")
-            self.assertLess(abs(measured / token - 1), 0.1)  # the work on the prompt itself
+            # The layer that works on the prompt holds its latents up to three times more: as they come out of the
+            # product, normalised, and joined.
+            self.assertGreater(measured / token, 0.97)
+            self.assertLess(measured / token, 1 + 3.5 / LAYERS)
 
 
 if __name__ == "__main__":
