@@ -82,6 +82,11 @@ class FactorCasts {
   std::pair<int64_t, int64_t> version_;
 };
 
+models::LowRank low_rank(const LoraFactors& factors, FactorCasts& casts, at::ScalarType type) {
+  const FactorCasts::Pair pair = casts.get(factors, type);
+  return {pair.a, pair.b, factors.scale};
+}
+
 class LoraProjection final : public models::Projection {
  public:
   LoraProjection(std::shared_ptr<models::Projection> base, LoraFactors factors, std::shared_ptr<LoraDropout> dropout)
@@ -117,41 +122,29 @@ class LoraProjection final : public models::Projection {
     if (y_TO.scalar_type() == h_TR.scalar_type()) return y_TO.addmm_(h_TR, b.t(), 1, scale);
     return y_TO.add_(at::mm(h_TR, b.t()), scale);
   }
-  // y += scale * x W^T without autograd.
-  static void add_narrow(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI, double scale) {
-    if (y_TO.scalar_type() == x_TI.scalar_type()) {
-      models::add_grouped_product(y_TO, x_TI, w_OI.unsqueeze(0), scale, {0, x_TI.size(0)});
-    } else {
-      y_TO.add_(at::mm(x_TI, w_OI.t()), scale);
-    }
-  }
 
   // The base's product and the low-rank one as one node. It keeps x, which the node before has made, and T x R numbers.
   at::Tensor joined(const at::Tensor& x_TI) const {
-    const FactorCasts::Pair pair = casts_.get(factors_, x_TI.scalar_type());
-    const std::vector<int64_t> all{0, x_TI.size(0)};
-    at::Tensor y_TO, h_TR;
-    {
-      const at::NoGradGuard no_grad;
-      h_TR = models::grouped_product(x_TI, pair.a.unsqueeze(0), all);
-      y_TO = base_->forward(x_TI);
-      add_narrow(y_TO, h_TR, pair.b, factors_.scale);
-    }
-    const auto back = [base = base_, x = x_TI.detach(), h_TR, pair, scale = factors_.scale, all](
-                          const at::Tensor& dy_TO, const std::vector<bool>& wanted) {
-      // The scale goes to the narrow side: T x R numbers instead of T x O.
+    const models::LowRank change = low_rank(factors_, casts_, x_TI.scalar_type());
+    const models::ChangedProduct result = models::multiply_changed(*base_, x_TI, change);
+    const auto back = [base = base_, x = x_TI.detach(), h_TR = result.h_TR, change](const at::Tensor& dy_TO,
+                                                                                    const std::vector<bool>& wanted) {
       const at::Tensor dy = dy_TO.to(x.scalar_type());
-      const at::Tensor dh_TR = models::grouped_product(dy, pair.b.t().unsqueeze(0), all).mul_(scale);
+      const std::vector<int64_t> all{0, x.size(0)};
       std::vector<at::Tensor> gradients(3);
+      at::Tensor dh_TR;
       if (wanted[0]) {
-        gradients[0] = models::multiply_back(*base, dy_TO).to(x.scalar_type());
-        add_narrow(gradients[0], dh_TR, pair.a.t(), 1);
+        const models::ChangedProduct of_x = models::multiply_back_changed(*base, dy, change);
+        gradients[0] = of_x.y_TO.to(x.scalar_type());
+        dh_TR = of_x.h_TR;
+      } else {
+        dh_TR = models::grouped_product(dy, change.b.t().unsqueeze(0), all).mul_(change.scale);
       }
       if (wanted[1]) gradients[1] = models::grouped_outer(dh_TR, x, all).squeeze(0);
-      if (wanted[2]) gradients[2] = models::grouped_outer(dy, h_TR.mul(scale), all).squeeze(0);
+      if (wanted[2]) gradients[2] = models::grouped_outer(dy, h_TR, all).squeeze(0);
       return gradients;
     };
-    return models::differentiable(y_TO, {x_TI, factors_.a, factors_.b}, back);
+    return models::differentiable(result.y_TO, {x_TI, factors_.a, factors_.b}, back);
   }
 
   at::Tensor ratio() const {
@@ -225,42 +218,42 @@ class LoraExpertProjection final : public models::ExpertSteps {
   LoraExpertProjection(const std::shared_ptr<models::ExpertProjection>& base, LoraFactors factors)
       : base_(models::steps_of(base)), factors_(std::move(factors)) {}
 
-  // kept: x A^T, and from multiply_back on dy B.
+  // kept: scale * x A^T, and from multiply_back on scale * dy B.
   at::Tensor multiply(const at::Tensor& x_TI, const std::vector<int64_t>& offsets, Kept* kept) const override {
-    const FactorCasts::Pair pair = casts_.get(factors_, x_TI.scalar_type());
-    at::Tensor y_TO = base_->multiply(x_TI, offsets, nullptr);
-    const at::Tensor h_TR = models::grouped_product(x_TI, pair.a, offsets);
-    models::add_grouped_product(y_TO, h_TR, pair.b, factors_.scale, offsets);
+    const models::LowRank change = low_rank(factors_, casts_, x_TI.scalar_type());
+    models::ChangedProduct result = base_->multiply_changed(x_TI, offsets, change);
     if (factors_.start_a.defined()) {
-      const FactorCasts::Pair start = start_factors(x_TI.scalar_type());
+      const models::LowRank start = start_factors(x_TI.scalar_type());
       const at::Tensor start_TR = models::grouped_product(x_TI, start.a, offsets);
-      models::add_grouped_product(y_TO, start_TR, start.b, -factors_.scale, offsets);
+      models::add_grouped_product(result.y_TO, start_TR, start.b, -start.scale, offsets);
     }
-    if (kept) kept->push_back(h_TR);
-    return y_TO;
+    if (kept) kept->push_back(result.h_TR);
+    return result.y_TO;
   }
   at::Tensor multiply_back(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets, Kept* kept,
                            bool wanted) const override {
-    const FactorCasts::Pair pair = casts_.get(factors_, dy_TO.scalar_type());
-    const at::Tensor dh_TR = models::grouped_product(dy_TO, pair.b.transpose(1, 2), offsets);
-    if (kept) kept->push_back(dh_TR);
-    if (!wanted) return {};
-    at::Tensor dx_TI = base_->multiply_back(dy_TO, offsets, nullptr, true);
-    models::add_grouped_product(dx_TI, dh_TR, pair.a.transpose(1, 2), factors_.scale, offsets);
-    if (factors_.start_a.defined()) {
-      const FactorCasts::Pair start = start_factors(dy_TO.scalar_type());
-      const at::Tensor start_TR = models::grouped_product(dy_TO, start.b.transpose(1, 2), offsets);
-      models::add_grouped_product(dx_TI, start_TR, start.a.transpose(1, 2), -factors_.scale, offsets);
+    const models::LowRank change = low_rank(factors_, casts_, dy_TO.scalar_type());
+    if (!wanted) {
+      if (kept) {
+        kept->push_back(models::grouped_product(dy_TO, change.b.transpose(1, 2), offsets).mul_(change.scale));
+      }
+      return {};
     }
-    return dx_TI;
+    models::ChangedProduct result = base_->multiply_back_changed(dy_TO, offsets, change);
+    if (kept) kept->push_back(result.h_TR);
+    if (factors_.start_a.defined()) {
+      const models::LowRank start = start_factors(dy_TO.scalar_type());
+      const at::Tensor start_TR = models::grouped_product(dy_TO, start.b.transpose(1, 2), offsets);
+      models::add_grouped_product(result.y_TO, start_TR, start.a.transpose(1, 2), -start.scale, offsets);
+    }
+    return result.y_TO;
   }
   std::vector<at::Tensor> trained() const override { return {factors_.a, factors_.b}; }
   std::vector<at::Tensor> gradients(const at::Tensor& x_TI, const at::Tensor& dy_TO, const at::Tensor& weights_T,
                                     const std::vector<int64_t>& offsets, const Kept& kept) const override {
-    // Scale and weights go to the narrow side: T x R numbers instead of T x O.
+    // The weights go to the narrow side: T x R numbers instead of T x O.
     const auto weighted = [&](const at::Tensor& h_TR) {
-      const at::Tensor wide_TR = weights_T.defined() ? h_TR * weights_T.unsqueeze(1) : h_TR;
-      return (wide_TR * factors_.scale).to(h_TR.scalar_type());
+      return weights_T.defined() ? (h_TR * weights_T.unsqueeze(1)).to(h_TR.scalar_type()) : h_TR;
     };
     return {models::grouped_outer(weighted(kept[1]), x_TI, offsets).to(factors_.a.scalar_type()),
             models::grouped_outer(dy_TO, weighted(kept[0]), offsets).to(factors_.b.scalar_type())};
@@ -271,8 +264,8 @@ class LoraExpertProjection final : public models::ExpertSteps {
   int64_t out_features() const override { return base_->out_features(); }
 
  private:
-  FactorCasts::Pair start_factors(at::ScalarType type) const {
-    return {factors_.start_a.to(type), factors_.start_b.to(type)};
+  models::LowRank start_factors(at::ScalarType type) const {
+    return {factors_.start_a.to(type), factors_.start_b.to(type), factors_.scale};
   }
 
   std::shared_ptr<const models::ExpertSteps> base_;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <new>
 
 #include "models/kernels/cpu/matrix.h"
@@ -27,6 +28,8 @@ using T = c10::BFloat16;
 constexpr int64_t kNarrow = 64;
 constexpr int64_t kDeepest = 2048;                   // numbers of the depth taken at once
 constexpr int64_t kRowBlock = 48;                    // rows whose sums of a panel stay in the first cache
+constexpr int64_t kRowUnit = 6;                      // rows that the kernels take at once
+constexpr int64_t kPanelsPerThread = 12;             // panels a thread from which on each takes its own
 constexpr int64_t kGrainNumbers = int64_t{1} << 20;  // products a thread takes at least
 
 bool in_rows(const at::Tensor& x) { return x.dim() == 2 && (x.stride(1) == 1 || x.size(1) == 1); }
@@ -66,6 +69,11 @@ float* wide_room(int64_t numbers) {
   return scratch.room(numbers);
 }
 
+float* sums_room(int64_t numbers) {
+  thread_local Scratch<float> scratch;
+  return scratch.room(numbers);
+}
+
 int64_t grain(int64_t numbers_each) { return std::max<int64_t>(1, kGrainNumbers / std::max<int64_t>(1, numbers_each)); }
 
 // Intel's manual, volume 2A, CPUID leaf 7: EDX bit 22 is AMX-BF16. By hand, since clang 14 does not know the name.
@@ -78,46 +86,227 @@ bool has_tile_units() {
 #endif
 }
 
-// Columns of W packed at a time: what a thread packs stays in its second cache while the rows pass over it.
-int64_t columns_at_once(int64_t depth) {
-  constexpr int64_t kPackedBytes = 1 << 20;
-  const int64_t panel_bytes = kernels::panel_size<T>(depth) * static_cast<int64_t>(sizeof(T));
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  return std::max<int64_t>(1, threads * kPackedBytes / panel_bytes) * kPanel;
-}
+// W as it lies: rows [O, I], or columns.
+struct Right {
+  explicit Right(const at::Tensor& w_OI)
+      : data(w_OI.const_data_ptr<T>()), as_rows(in_rows(w_OI)), stride(w_OI.stride(as_rows ? 0 : 1)) {}
 
-// A part of x as a left factor, in float where that is what is packed.
-class LeftBlock {
- public:
-  LeftBlock(const T* x, int64_t stride, int64_t rows, int64_t depth)
-      : x_(x), stride_(stride), rows_(rows), depth_(depth) {
-    if (table_.widen == nullptr) return;
-    wide_ = wide_room(kRowBlock * depth);
-    table_.widen(rows, depth, x, stride, wide_, depth);
-  }
-  // sums[rows, width] = or += this times a packed panel.
-  void multiply(int64_t width, const T* panel, bool add, float* sums, int64_t sums_stride) const {
-    const int64_t size = kernels::panel_size<T>(depth_);
-    if (wide_ != nullptr) {
-      floats_.multiply(rows_, width, depth_, {wide_, depth_}, reinterpret_cast<const float*>(panel), size / 2, add,
-                       sums, sums_stride);
+  // Outputs [column, column + count) of the depth [k, k + depth).
+  void pack(int64_t k, int64_t depth, int64_t column, int64_t count, T* to) const {
+    const auto& table = kernels::matrix_kernels<T>();
+    if (as_rows) {
+      table.pack_transposed(depth, count, data + column * stride + k, stride, to);
     } else {
-      table_.multiply(rows_, width, depth_, {x_, stride_}, panel, size, add, sums, sums_stride);
+      table.pack(depth, count, data + column + k * stride, stride, to);
     }
   }
 
+  const T* data;
+  bool as_rows;
+  int64_t stride;
+};
+
+// One product with its tensors taken apart. The depth is cut into parts of kDeepest; h and B belong to the last.
+class Product {
+ public:
+  Product(const ProductTerms& terms, double scale, bool add)
+      : rows(terms.x_TI.size(0)),
+        columns(terms.w_OI.size(0)),
+        depth(terms.x_TI.size(1)),
+        rank(terms.h_TR.defined() ? terms.h_TR.size(1) : 0),
+        x_(terms.x_TI.const_data_ptr<T>()),
+        h_(rank > 0 ? terms.h_TR.const_data_ptr<T>() : nullptr),
+        x_stride_(terms.x_TI.stride(0)),
+        h_stride_(rank > 0 ? terms.h_TR.stride(0) : 0),
+        w_(terms.w_OI),
+        b_(rank > 0 ? terms.b_OR : terms.w_OI),
+        bias_(terms.bias_O.defined() ? terms.bias_O.const_data_ptr<T>() : nullptr),
+        y_(terms.y_TO.mutable_data_ptr<T>()),
+        y_stride_(terms.y_TO.stride(0)),
+        scale_(static_cast<float>(scale)),
+        add_(add) {}
+
+  int64_t panels() const { return (columns + kPanel - 1) / kPanel; }
+  int64_t numbers() const { return rows * columns * (depth + rank); }
+  bool deep() const { return depth > kDeepest; }
+  // Numbers that the packed columns of one panel take, of the widest part of the depth.
+  int64_t panel_room() const {
+    return kernels::panel_size<T>(std::min(depth, kDeepest)) + kernels::panel_size<T>(rank);
+  }
+  // How many panels at once leave room in the second cache for the rows that pass over them.
+  int64_t panels_at_once() const {
+    constexpr int64_t kPackedBytes = 1 << 20;
+    return std::max<int64_t>(1, kPackedBytes / (panel_room() * static_cast<int64_t>(sizeof(T))));
+  }
+
+  int64_t part(int64_t k) const { return std::min(kDeepest, depth - k); }
+  // Rows that are widened at once: what the third cache holds easily, and enough for packing W again to be little work.
+  int64_t rows_at_once() const {
+    constexpr int64_t kWideNumbers = int64_t{1} << 20, kFewest = 240;
+    return std::max(kFewest, kWideNumbers / (depth + rank + 1) / kRowBlock * kRowBlock);
+  }
+
+  // W and B of panel `index` and of the part of the depth from k on.
+  void pack(int64_t index, int64_t k, T* to) const {
+    const int64_t column = index * kPanel, count = std::min(kPanel, columns - column);
+    w_.pack(k, part(k), column, count, to);
+    if (joined(k) > 0) b_.pack(0, rank, column, count, to + kernels::panel_size<T>(part(k)));
+  }
+  // How far packed panels of that part are apart.
+  int64_t packed_panel(int64_t k) const { return kernels::panel_size<T>(part(k)) + kernels::panel_size<T>(joined(k)); }
+  // Rows [begin, end) of x as floats, where that is what is packed, else null: the depth [from, to), and behind it h
+  // where that is the last. In this thread's room until it widens the next.
+  struct WideRows {
+    const float* data = nullptr;
+    int64_t stride = 0, from = 0, h_place = 0;
+  };
+  WideRows widen(int64_t begin, int64_t end, int64_t from, int64_t to) const {
+    const auto& table = kernels::matrix_kernels<T>();
+    if (table.widen == nullptr) return {};
+    const int64_t extra = to == depth ? rank : 0, h_place = (to - from + 15) / 16 * 16;
+    // An odd number of cache lines apart, so that a column of them does not fall into a few places of the first cache.
+    const int64_t stride = ((h_place + extra + 15) / 16 | 1) * 16;
+    float* data = wide_room((end - begin) * stride);
+    table.widen(end - begin, to - from, x_ + begin * x_stride_ + from, x_stride_, data, stride);
+    if (extra > 0) table.widen(end - begin, extra, h_ + begin * h_stride_, h_stride_, data + h_place, stride);
+    return {data, stride, from, h_place};
+  }
+
+  // Rows [begin, end), which are `wide`, times packed panels [first, last), which lie one behind the other. `sums`,
+  // where the product is deep: of the rows from `begin` and the columns from the first panel's on, over the parts
+  // before k.
+  void multiply(int64_t begin, int64_t end, const WideRows& wide, int64_t first, int64_t last, int64_t k,
+                const T* packed, float* sums, int64_t sums_stride) const {
+    const auto& table = kernels::matrix_kernels<T>();
+    const int64_t size = part(k), extra = joined(k), b_place = kernels::panel_size<T>(size), panel = packed_panel(k);
+    alignas(64) float room[kRowBlock * kPanel];
+    for (int64_t row = begin; row < end; row += kRowBlock) {
+      const int64_t count = std::min(kRowBlock, end - row);
+      const float* floats = wide.data + (row - begin) * wide.stride;
+      for (int64_t index = first; index < last; ++index) {
+        const int64_t column = index * kPanel, width = std::min(kPanel, columns - column);
+        const T* right = packed + (index - first) * panel;
+        float* to = deep() ? sums + (row - begin) * sums_stride + (index - first) * kPanel : room;
+        const int64_t to_stride = deep() ? sums_stride : kPanel;
+        const auto add_part = [&](const T* x, int64_t stride, int64_t place, int64_t numbers, const T* with, bool add) {
+          if (wide.data != nullptr) {
+            kernels::matrix_kernels<float>().multiply(count, width, numbers, {floats + place, wide.stride},
+                                                      reinterpret_cast<const float*>(with),
+                                                      kernels::panel_size<T>(numbers) / 2, add, to, to_stride);
+          } else {
+            table.multiply(count, width, numbers, {x, stride}, with, kernels::panel_size<T>(numbers), add, to,
+                           to_stride);
+          }
+        };
+        add_part(x_ + row * x_stride_ + k, x_stride_, k - wide.from, size, right, k > 0);
+        if (extra > 0) add_part(h_ + row * h_stride_, h_stride_, wide.h_place, extra, right + b_place, true);
+        if (k + kDeepest < depth) continue;
+        const T* bias = bias_ != nullptr ? bias_ + column : nullptr;
+        table.round_to(count, width, to, to_stride, bias, scale_, add_, y_ + row * y_stride_ + column, y_stride_);
+      }
+    }
+  }
+
+  const int64_t rows, columns, depth, rank;
+
  private:
-  const kernels::MatrixKernels<T>& table_ = kernels::matrix_kernels<T>();
-  const kernels::MatrixKernels<float>& floats_ = kernels::matrix_kernels<float>();
-  const T* x_;
-  const int64_t stride_, rows_, depth_;
-  float* wide_ = nullptr;
+  int64_t joined(int64_t k) const { return k + kDeepest >= depth ? rank : 0; }
+
+  const T *x_, *h_;
+  const int64_t x_stride_, h_stride_;
+  const Right w_, b_;
+  const T* bias_;
+  T* y_;
+  const int64_t y_stride_;
+  const float scale_;
+  const bool add_;
+};
+
+// Panels [first, last) by one thread.
+void multiply_panels(const Product& product, int64_t first, int64_t last) {
+  const int64_t panels_at_once = product.panels_at_once(), rows_at_once = product.rows_at_once();
+  for (int64_t row = 0; row < product.rows; row += rows_at_once) {
+    const int64_t row_end = std::min(product.rows, row + rows_at_once);
+    const Product::WideRows wide = product.widen(row, row_end, 0, product.depth);
+    for (int64_t begin = first; begin < last; begin += panels_at_once) {
+      const int64_t end = std::min(last, begin + panels_at_once), sums_stride = (end - begin) * kPanel;
+      T* packed = packed_room((end - begin) * product.panel_room());
+      float* sums = product.deep() ? sums_room((row_end - row) * sums_stride) : nullptr;
+      for (int64_t k = 0; k < std::max<int64_t>(product.depth, 1); k += kDeepest) {
+        const int64_t apart = product.packed_panel(k);
+        for (int64_t index = begin; index < end; ++index) product.pack(index, k, packed + (index - begin) * apart);
+        product.multiply(row, row_end, wide, begin, end, k, packed, sums, sums_stride);
+      }
+    }
+  }
+}
+
+// All of a product by all threads: they pack some panels together and then divide the rows.
+void multiply_together(const Product& product) {
+  const int64_t panels = product.panels(), threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  const int64_t at_once = std::min(panels, product.panels_at_once() * threads);
+  const int64_t sums_stride = at_once * kPanel;
+  const at::Tensor sums =
+      product.deep() ? at::empty({product.rows, sums_stride}, at::TensorOptions().dtype(at::kFloat)) : at::Tensor();
+  for (int64_t begin = 0; begin < panels; begin += at_once) {
+    const int64_t end = std::min(panels, begin + at_once);
+    T* packed = packed_room(at_once * product.panel_room());
+    for (int64_t k = 0; k < std::max<int64_t>(product.depth, 1); k += kDeepest) {
+      const int64_t apart = product.packed_panel(k);
+      at::parallel_for(begin, end, grain(16 * kPanel * product.depth), [&](int64_t first, int64_t last) {
+        for (int64_t index = first; index < last; ++index) product.pack(index, k, packed + (index - begin) * apart);
+      });
+      const int64_t units = (product.rows + kRowUnit - 1) / kRowUnit, size = product.part(k);
+      at::parallel_for(0, units, grain(kRowUnit * size * kPanel * (end - begin)), [&](int64_t first, int64_t last) {
+        const int64_t row_end = std::min(product.rows, last * kRowUnit);
+        for (int64_t row = first * kRowUnit; row < row_end; row += kRowBlock) {
+          const int64_t next = std::min(row_end, row + kRowBlock);
+          product.multiply(row, next, product.widen(row, next, k, k + size), begin, end, k, packed,
+                           sums.defined() ? sums.mutable_data_ptr<float>() + row * sums_stride : nullptr, sums_stride);
+        }
+      });
+    }
+  }
+}
+
+// Hands the panels of several products to threads, many first and then fewer, so that all end at about the same time.
+class Panels {
+ public:
+  Panels(const std::vector<Product>& products, int64_t threads) : products_(products), threads_(threads) {
+    for (const Product& product : products) left_ += product.numbers();
+  }
+  struct Some {
+    const Product* product = nullptr;  // null: nothing is left
+    int64_t first = 0, last = 0;
+  };
+  Some take() {
+    const std::lock_guard lock(mutex_);
+    while (index_ < products_.size() && panel_ == products_[index_].panels()) ++index_, panel_ = 0;
+    if (index_ == products_.size()) return {};
+    const Product& product = products_[index_];
+    const int64_t panels = product.panels(),
+                  each = std::max<int64_t>(1, product.numbers() / std::max<int64_t>(1, panels));
+    const int64_t most = std::min(panels - panel_, product.panels_at_once());
+    const int64_t count = std::clamp<int64_t>(left_ / (2 * threads_ * each), 1, most);
+    const Some some{&product, panel_, panel_ + count};
+    panel_ += count;
+    left_ -= count * each;
+    return some;
+  }
+
+ private:
+  const std::vector<Product>& products_;
+  const int64_t threads_;
+  std::mutex mutex_;
+  int64_t left_ = 0;  // products of numbers
+  size_t index_ = 0;
+  int64_t panel_ = 0;
 };
 
 }  // namespace
 
 bool sizes_are_free() {
-  static const bool free = kernels::best_isa() == kernels::Isa::kAvx512 && !has_tile_units();
+  static const bool free = kernels::best_isa() >= kernels::Isa::kAvx512 && !has_tile_units();
   return free;
 }
 
@@ -128,51 +317,40 @@ bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {
   return narrow || (x_TI.size(0) >= kFewestProductRows && sizes_are_free());
 }
 
-void matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI, double scale, bool add, at::Tensor& y_TO) {
-  const auto& table = kernels::matrix_kernels<T>();
-  const int64_t rows = x_TI.size(0), whole_depth = x_TI.size(1), columns = w_OI.size(0);
-  const bool as_rows = in_rows(w_OI);
-  const int64_t w_stride = w_OI.stride(as_rows ? 0 : 1), x_stride = x_TI.stride(0), y_stride = y_TO.stride(0);
-  T* y = y_TO.mutable_data_ptr<T>();
-  const int64_t blocks = (rows + kRowBlock - 1) / kRowBlock;
-  // The sums of a depth that is taken in several parts; otherwise they never leave a thread's stack.
-  const bool deep = whole_depth > kDeepest;
-  const at::Tensor kept = deep ? at::empty({rows, columns}, at::TensorOptions().dtype(at::kFloat)) : at::Tensor();
-  for (int64_t k = 0; k < std::max<int64_t>(whole_depth, 1); k += kDeepest) {
-    const int64_t depth = std::min(kDeepest, whole_depth - k), panel = kernels::panel_size<T>(depth);
-    const bool last_part = k + kDeepest >= whole_depth;
-    const T* x = x_TI.const_data_ptr<T>() + k;
-    const T* w = w_OI.const_data_ptr<T>() + (as_rows ? k : k * w_stride);
-    const int64_t at_once = columns_at_once(depth);
-    for (int64_t begin = 0; begin < columns; begin += at_once) {
-      const int64_t some = std::min(at_once, columns - begin), panels = (some + kPanel - 1) / kPanel;
-      T* packed = packed_room(panels * panel);
-      at::parallel_for(0, panels, grain(16 * kPanel * depth), [&](int64_t first, int64_t last) {
-        const int64_t column = begin + first * kPanel, count = std::min(some, last * kPanel) - first * kPanel;
-        if (as_rows) {
-          table.pack_transposed(depth, count, w + column * w_stride, w_stride, packed + first * panel);
-        } else {
-          table.pack(depth, count, w + column, w_stride, packed + first * panel);
-        }
-      });
-      at::parallel_for(0, blocks, grain(kRowBlock * depth * some), [&](int64_t first, int64_t last) {
-        alignas(64) float room[kRowBlock * kPanel];
-        for (int64_t row = first * kRowBlock; row < std::min(rows, last * kRowBlock); row += kRowBlock) {
-          const int64_t count = std::min(kRowBlock, rows - row);
-          const LeftBlock left(x + row * x_stride, x_stride, count, depth);
-          for (int64_t column = 0; column < some; column += kPanel) {
-            const int64_t width = std::min(kPanel, some - column);
-            float* sums = deep ? kept.mutable_data_ptr<float>() + row * columns + begin + column : room;
-            const int64_t sums_stride = deep ? columns : kPanel;
-            left.multiply(width, packed + column / kPanel * panel, k > 0, sums, sums_stride);
-            if (!last_part) continue;
-            table.round_to(count, width, sums, sums_stride, static_cast<float>(scale), add,
-                           y + row * y_stride + begin + column, y_stride);
-          }
-        }
-      });
-    }
+bool takes_terms(const ProductTerms& terms) {
+  return takes_product(terms.x_TI, terms.w_OI) && on_cpu(terms.y_TO) && in_rows(terms.y_TO) &&
+         (!terms.h_TR.defined() || takes_product(terms.h_TR, terms.b_OR)) &&
+         (!terms.bias_O.defined() || (on_cpu(terms.bias_O) && terms.bias_O.is_contiguous()));
+}
+
+void matrix_products(const std::vector<ProductTerms>& terms, double scale, bool add) {
+  std::vector<Product> products;
+  int64_t panels = 0, numbers = 0;
+  for (const ProductTerms& one : terms) {
+    products.emplace_back(one, scale, add);
+    panels += products.back().panels();
+    numbers += products.back().numbers();
   }
+  const int64_t threads =
+      at::in_parallel_region() ? 1 : std::min<int64_t>(at::get_num_threads(), numbers / kGrainNumbers);
+  if (threads > 1 && panels < kPanelsPerThread * threads) {
+    for (const Product& product : products) multiply_together(product);
+    return;
+  }
+  if (threads <= 1) {
+    for (const Product& product : products) multiply_panels(product, 0, product.panels());
+    return;
+  }
+  Panels left(products, threads);
+  at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    for (auto some = left.take(); some.product; some = left.take()) {
+      multiply_panels(*some.product, some.first, some.last);
+    }
+  });
+}
+
+void matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI, double scale, bool add, at::Tensor& y_TO) {
+  matrix_products({{y_TO, x_TI, w_OI}}, scale, add);
 }
 
 at::Tensor matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {
@@ -183,7 +361,7 @@ at::Tensor matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {
 
 void multiply_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI) {
   const at::NoGradGuard no_grad;
-  if (takes_product(x_TI, w_OI) && on_cpu(y_TO) && in_rows(y_TO)) {
+  if (takes_terms({y_TO, x_TI, w_OI})) {
     matrix_product(x_TI, w_OI, 1, false, y_TO);
   } else {
     at::mm_out(y_TO, x_TI, w_OI.t());
@@ -192,7 +370,7 @@ void multiply_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w
 
 void add_product_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor& w_OI, double scale) {
   const at::NoGradGuard no_grad;
-  if (takes_product(x_TI, w_OI) && on_cpu(y_TO) && in_rows(y_TO)) {
+  if (takes_terms({y_TO, x_TI, w_OI})) {
     matrix_product(x_TI, w_OI, scale, true, y_TO);
   } else {
     at::addmm_out(y_TO, y_TO, x_TI, w_OI.t(), 1, scale);

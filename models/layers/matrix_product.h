@@ -4,10 +4,13 @@
 // experts have dozens of sizes, and a LoRA on them six products each. Here a size costs nothing. oneDNN also takes the
 // dot product of bfloat16 pairs wherever there is one, where floats can be twice as fast (kernels::pairs_are_faster).
 //
-// Shape letters: T rows, I input size, O output size.
+// Shape letters: T rows, I input size, O output size, R rank.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
 
 namespace masbak::models {
 
@@ -20,8 +23,16 @@ bool sizes_are_free();
 // Whether matrix_product takes x and w: bfloat16 on the CPU, x in rows and w in rows or columns; and I or O at most 64,
 // or enough rows where sizes_are_free().
 bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI);
-// y = scale * x W^T, or += with `add`, summed in float32 and rounded once; y in rows. Threads share the work where
-// several are free; the result does not depend on how many. Knows nothing of gradients.
+// y = x W^T + h B^T + bias; without h and B or the bias where they are undefined. b [O, R] in rows or columns, h [T, R]
+// in rows.
+struct ProductTerms {
+  at::Tensor y_TO, x_TI, w_OI, h_TR = {}, b_OR = {}, bias_O = {};
+};
+bool takes_terms(const ProductTerms& terms);
+// y = scale * (x W^T + h B^T + bias) of each, or += with `add`, summed in float32 and rounded once; y in rows, x and w
+// such that takes_product. Threads share the work where several are free; results do not depend on how many. Knows
+// nothing of gradients.
+void matrix_products(const std::vector<ProductTerms>& terms, double scale, bool add);
 void matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI, double scale, bool add, at::Tensor& y_TO);
 at::Tensor matrix_product(const at::Tensor& x_TI, const at::Tensor& w_OI);  // x W^T
 // y = x W^T, or += scale * x W^T, of any types: through matrix_product where it takes them, else through ATen. Knows

@@ -26,7 +26,7 @@ using kernels::packed_size;
 using kernels::panel_size;
 
 // Multiples of what the kernels take at once: 6 rows, panels of 64 columns.
-constexpr int64_t kQueries = 96, kKeys = 192;
+constexpr int64_t kQueries = 48, kKeys = 192;
 
 #define MASBAK_DISPATCH(TENSOR, ...) \
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, (TENSOR).scalar_type(), "masbak", __VA_ARGS__)
@@ -41,11 +41,13 @@ template <typename T>
 class Buffer {
  public:
   explicit Buffer(int64_t numbers)
-      : tensor_(at::empty({std::max<int64_t>(numbers, 1)}, c10::CppTypeToScalarType<T>::value)) {}
-  T* data() { return tensor_.mutable_data_ptr<T>(); }
+      : tensor_(at::empty({std::max<int64_t>(numbers, 1)}, c10::CppTypeToScalarType<T>::value)),
+        data_(tensor_.mutable_data_ptr<T>()) {}
+  T* data() { return data_; }
 
  private:
   at::Tensor tensor_;
+  T* data_;
 };
 
 int64_t round_up(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 
@@ -26,15 +27,17 @@ at::Tensor product_back(const at::Tensor& dy_TO, const at::Tensor& w_OI) {
 
 class PlainProjection final : public BackwardProjection {
  public:
-  PlainProjection(at::Tensor w_OI, at::Tensor b_O) : w_OI_(std::move(w_OI)), b_O_(std::move(b_O)) {}
+  PlainProjection(at::Tensor w_OI, const at::Tensor& b_O)
+      : w_OI_(std::move(w_OI)), b_O_(b_O.defined() ? b_O.contiguous() : b_O) {}
 
   at::Tensor forward(const at::Tensor& x_TI) const override {
-    if (b_O_.defined()) return at::linear(x_TI, w_OI_, b_O_);
-    if (w_OI_.requires_grad() || !takes_product(x_TI, w_OI_)) return at::linear(x_TI, w_OI_);
+    const bool trains = w_OI_.requires_grad() || (b_O_.defined() && b_O_.requires_grad());
+    if (trains || !takes_product(x_TI, w_OI_)) return at::linear(x_TI, w_OI_, b_O_);
     at::Tensor y_TO;
     {
       const at::NoGradGuard no_grad;
-      y_TO = matrix_product(x_TI, w_OI_);
+      y_TO = at::empty({x_TI.size(0), out_features()}, x_TI.options());
+      matrix_products({{y_TO, x_TI, w_OI_, {}, {}, b_O_}}, 1, false);
     }
     return differentiable(y_TO, {x_TI}, [w = w_OI_](const at::Tensor& dy_TO, const std::vector<bool>&) {
       return std::vector<at::Tensor>{product_back(dy_TO, w)};
@@ -43,6 +46,7 @@ class PlainProjection final : public BackwardProjection {
   at::Tensor weight() const override { return w_OI_; }
   at::Tensor bias() const override { return b_O_; }
   at::Tensor multiply_back(const at::Tensor& dy_TO) const override { return product_back(dy_TO, w_OI_); }
+  at::Tensor stored_weight() const override { return w_OI_; }
   int64_t in_features() const override { return w_OI_.size(1); }
   int64_t out_features() const override { return w_OI_.size(0); }
 
@@ -60,6 +64,15 @@ class PlainExpertProjection final : public ExpertSteps {
   at::Tensor multiply_back(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets, Kept*,
                            bool wanted) const override {
     return wanted ? grouped_product(dy_TO, w_EOI_.transpose(1, 2), offsets) : at::Tensor();
+  }
+  ChangedProduct multiply_changed(const at::Tensor& x_TI, const std::vector<int64_t>& offsets,
+                                  const LowRank& change) const override {
+    return grouped_changed_product(x_TI, w_EOI_, change.a, change.b, change.scale, offsets);
+  }
+  ChangedProduct multiply_back_changed(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets,
+                                       const LowRank& change) const override {
+    return grouped_changed_product(dy_TO, w_EOI_.transpose(1, 2), change.b.transpose(1, 2), change.a.transpose(1, 2),
+                                   change.scale, offsets);
   }
   // The weight itself, where it asks for a gradient.
   std::vector<at::Tensor> trained() const override {
@@ -98,11 +111,11 @@ std::shared_ptr<TokenEmbedding> make_embedding(at::Tensor w_VD) {
   return std::make_shared<PlainEmbedding>(std::move(w_VD));
 }
 
-std::shared_ptr<Projection> make_projection(at::Tensor w_OI, at::Tensor b_O) {
+std::shared_ptr<Projection> make_projection(at::Tensor w_OI, const at::Tensor& b_O) {
   if (w_OI.dim() != 2 || (b_O.defined() && (b_O.dim() != 1 || b_O.size(0) != w_OI.size(0)))) {
     throw base::Error(base::Code::kInternal, "a projection needs a weight [out, in] and a bias [out]");
   }
-  return std::make_shared<PlainProjection>(std::move(w_OI), std::move(b_O));
+  return std::make_shared<PlainProjection>(std::move(w_OI), b_O);
 }
 
 std::shared_ptr<ExpertProjection> make_expert_projection(at::Tensor w_EOI) {

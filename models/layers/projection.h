@@ -49,7 +49,7 @@ class TokenEmbedding {
 
 // The plain ones.
 std::shared_ptr<TokenEmbedding> make_embedding(at::Tensor w_VD);
-std::shared_ptr<Projection> make_projection(at::Tensor w_OI, at::Tensor b_O = {});
+std::shared_ptr<Projection> make_projection(at::Tensor w_OI, const at::Tensor& b_O = {});
 std::shared_ptr<ExpertProjection> make_expert_projection(at::Tensor w_EOI);
 
 // What part of the model a projection belongs to: the groups that target_modules knows.

@@ -1,5 +1,6 @@
 #include "models/layers/projection_steps.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/mm.h>
 
@@ -9,6 +10,27 @@
 #include "models/layers/differentiable.h"
 
 namespace masbak::models {
+namespace {
+
+// y += scale * B A x of rows in groups, and what enters B.
+ChangedProduct add_change(at::Tensor y_TO, const at::Tensor& x_TI, const at::Tensor& a_ERI, const at::Tensor& b_EOR,
+                          double scale, const std::vector<int64_t>& offsets) {
+  at::Tensor h_TR = grouped_product(x_TI, a_ERI, offsets);
+  if (scale != 1) h_TR.mul_(scale);
+  if (y_TO.scalar_type() == h_TR.scalar_type()) {
+    add_grouped_product(y_TO, h_TR, b_EOR, 1, offsets);
+  } else {
+    y_TO.add_(grouped_product(h_TR, b_EOR, offsets));
+  }
+  return {y_TO, h_TR};
+}
+
+at::Tensor stored_weight(const Projection& projection) {
+  const auto* own = dynamic_cast<const BackwardProjection*>(&projection);
+  return own ? own->stored_weight() : at::Tensor();
+}
+
+}  // namespace
 
 at::Tensor multiply_back(const Projection& projection, const at::Tensor& dy_TO) {
   const at::NoGradGuard no_grad;
@@ -16,10 +38,39 @@ at::Tensor multiply_back(const Projection& projection, const at::Tensor& dy_TO) 
   return at::mm(dy_TO, projection.weight().to(dy_TO.scalar_type()));
 }
 
+ChangedProduct multiply_changed(const Projection& projection, const at::Tensor& x_TI, const LowRank& change) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor a = change.a.unsqueeze(0), b = change.b.unsqueeze(0);
+  const std::vector<int64_t> all{0, x_TI.size(0)};
+  const at::Tensor w = stored_weight(projection);
+  if (w.defined()) return grouped_changed_product(x_TI, w.unsqueeze(0), a, b, change.scale, all, projection.bias());
+  return add_change(projection.forward(x_TI), x_TI, a, b, change.scale, all);
+}
+
+ChangedProduct multiply_back_changed(const Projection& projection, const at::Tensor& dy_TO, const LowRank& change) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor a = change.a.t().unsqueeze(0), b = change.b.t().unsqueeze(0);
+  const std::vector<int64_t> all{0, dy_TO.size(0)};
+  const at::Tensor w = stored_weight(projection);
+  if (w.defined()) return grouped_changed_product(dy_TO, w.t().unsqueeze(0), b, a, change.scale, all);
+  return add_change(multiply_back(projection, dy_TO), dy_TO, b, a, change.scale, all);
+}
+
 std::shared_ptr<const ExpertSteps> steps_of(const std::shared_ptr<ExpertProjection>& projection) {
   auto steps = std::dynamic_pointer_cast<const ExpertSteps>(projection);
   if (!steps) throw base::Error(base::Code::kInternal, "an expert projection without steps");
   return steps;
+}
+
+ChangedProduct ExpertSteps::multiply_changed(const at::Tensor& x_TI, const std::vector<int64_t>& offsets,
+                                             const LowRank& change) const {
+  return add_change(multiply(x_TI, offsets, nullptr), x_TI, change.a, change.b, change.scale, offsets);
+}
+
+ChangedProduct ExpertSteps::multiply_back_changed(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets,
+                                                  const LowRank& change) const {
+  return add_change(multiply_back(dy_TO, offsets, nullptr, true), dy_TO, change.b.transpose(1, 2),
+                    change.a.transpose(1, 2), change.scale, offsets);
 }
 
 at::Tensor ExpertSteps::forward(const at::Tensor& x_TI, const std::vector<int64_t>& offsets) const {

@@ -4,13 +4,15 @@
 #include <map>
 #include <string>
 
+#include "trainer/objectives/sft.h"
+
 namespace masbak::trainer {
 namespace {
 
 using adapters::PlanPlace;
 
-// Scores of attention held at once (models/layers/packed_attention.cc), numbers of a chunk of logits (sft.cc).
-constexpr int64_t kScores = int64_t{1} << 22, kLogits = int64_t{7} << 20;
+// Scores of attention held at once (models/layers/packed_attention.cc).
+constexpr int64_t kScores = int64_t{1} << 22;
 
 class LayerMemory {
  public:
@@ -133,9 +135,10 @@ StepMemory step_memory(const RunConfig& run, const ModelShapes& shapes, const ad
   if (run.training.gradient_checkpointing) memory.workspace += most;  // one layer at a time is computed again
   const int64_t labelled_state = batch.labelled * shapes.info.hidden * size;
   memory.activations += 2 * state + 2 * labelled_state;
-  const int64_t rows = std::min(batch.labelled, std::max<int64_t>(16, kLogits / shapes.info.vocabulary));
   // Preferences look at the logits in float32, beside the model's own.
-  const int64_t copies = run.objective == "sft" ? size : size + 3 * 4;
+  const bool sft = run.objective == "sft";
+  const int64_t rows = std::min(batch.labelled, logit_rows(shapes.info.vocabulary, sft ? size : 4));
+  const int64_t copies = sft ? size : size + 3 * 4;
   memory.logits = rows * shapes.info.vocabulary * copies;
   return memory;
 }

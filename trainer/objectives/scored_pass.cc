@@ -13,7 +13,7 @@ namespace masbak::trainer {
 ScoredPass::ScoredPass(models::CausalModel& model, const LabelledBatch& batch,
                        std::vector<models::RouterRecord>* routers)
     : model_(model), batch_(batch) {
-  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
+  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary, sizeof(float));
   const at::Device device = model.embedding_weight().device();
   hidden_ND_ = model.hidden(batch.batch, routers).index_select(0, batch.rows_N.to(device));
   targets_N_ = batch.targets_N.to(device);
@@ -29,7 +29,7 @@ ScoredPass::ScoredPass(models::CausalModel& model, const LabelledBatch& batch,
 }
 
 void ScoredPass::backward(const std::vector<double>& by_row, const at::Tensor& also) {
-  const int64_t rows = batch_.labelled(), step = logit_rows(model_.info().vocabulary);
+  const int64_t rows = batch_.labelled(), step = logit_rows(model_.info().vocabulary, sizeof(float));
   const at::Tensor by_N =
       at::tensor(at::ArrayRef<double>(by_row), at::TensorOptions().dtype(at::kFloat)).to(hidden_ND_.device());
   at::Tensor gradient_ND = at::empty_like(hidden_ND_.detach());

@@ -20,8 +20,8 @@
 namespace masbak::trainer {
 namespace {
 
-// Numbers of one chunk of logits: 28 MiB in float32, below what glibc gives back to the system at once (32 MiB).
-constexpr int64_t kChunkNumbers = 7 << 20;
+// One chunk of logits: below what glibc gives back to the system at once (32 MiB).
+constexpr int64_t kChunkBytes = 28 << 20;
 constexpr int64_t kFillFrom = 128;
 
 at::Tensor tensor_of(const std::vector<int64_t>& values) {
@@ -50,7 +50,9 @@ int64_t filled_tokens(int64_t tokens) { return tokens < kFillFrom ? tokens : mod
 
 bool fills_up() { return !models::sizes_are_free(); }
 
-int64_t logit_rows(int64_t vocabulary) { return std::max<int64_t>(16, kChunkNumbers / vocabulary); }
+int64_t logit_rows(int64_t vocabulary, int64_t bytes) {
+  return std::max<int64_t>(16, kChunkBytes / bytes / vocabulary);
+}
 
 void backward_through(const at::Tensor& hidden_ND, const at::Tensor& gradient_ND, const at::Tensor& also) {
   std::vector<at::Tensor> roots, gradients;
@@ -95,7 +97,7 @@ LabelledBatch label_batch(const std::vector<TokenView>& examples, int64_t vocabu
 
 double sft_loss(models::CausalModel& model, const LabelledBatch& batch) {
   const at::NoGradGuard no_grad;
-  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
+  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary, c10::elementSize(model.dtype()));
   if (rows == 0) return 0;
   const at::Device device = model.embedding_weight().device();
   const at::Tensor hidden_ND = model.hidden(batch.batch).index_select(0, batch.rows_N.to(device));
@@ -111,7 +113,7 @@ double sft_loss(models::CausalModel& model, const LabelledBatch& batch) {
 
 double sft_backward(models::CausalModel& model, const LabelledBatch& batch, double denominator,
                     std::vector<models::RouterRecord>* routers, const std::function<at::Tensor()>& also) {
-  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary);
+  const int64_t rows = batch.labelled(), step = logit_rows(model.info().vocabulary, c10::elementSize(model.dtype()));
   if (rows == 0) return 0;
   const at::Device device = model.embedding_weight().device();
   const at::Tensor hidden_ND = model.hidden(batch.batch, routers).index_select(0, batch.rows_N.to(device));

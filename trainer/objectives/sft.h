@@ -43,8 +43,8 @@ double sft_loss(models::CausalModel& model, const LabelledBatch& batch);
 double sft_backward(models::CausalModel& model, const LabelledBatch& batch, double denominator,
                     std::vector<models::RouterRecord>* routers = nullptr, const std::function<at::Tensor()>& also = {});
 
-// Rows of logits that are alive at once.
-int64_t logit_rows(int64_t vocabulary);
+// Rows of logits that are alive at once, in numbers of so many bytes.
+int64_t logit_rows(int64_t vocabulary, int64_t bytes);
 
 // Backward from a pass's hidden states and, if defined, from a scalar of it, in one go.
 void backward_through(const at::Tensor& hidden_ND, const at::Tensor& gradient_ND, const at::Tensor& also);

@@ -19,18 +19,16 @@ namespace avx512 {
 template <typename T>
 const MatrixKernels<T>& matrices();
 }
+namespace avx512_bf16 {
+template <typename T>
+const MatrixKernels<T>& matrices();
+}
 namespace avx512_pairs {
 template <typename T>
 const MatrixKernels<T>& matrices();
 }
 
-bool has_pair_products() {
-#if defined(__x86_64__)
-  return supported(Isa::kAvx512) && __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
+bool has_pair_products() { return supported(Isa::kAvx512Bf16); }
 
 namespace {
 
@@ -38,7 +36,7 @@ namespace {
 int64_t product_time(bool pairs) {
   using T = c10::BFloat16;
   constexpr int64_t kRowCount = 48, kDepth = 256, kTries = 12;
-  const MatrixKernels<T>& table = matrix_kernels<T>(Isa::kAvx512, pairs);
+  const MatrixKernels<T>& table = matrix_kernels<T>(Isa::kAvx512Bf16, pairs);
   const std::vector<T> a(kRowCount * kDepth, T(1)), b(kDepth * kPanel, T(1));
   alignas(64) T packed[packed_size<T>(kDepth, kPanel)];
   std::vector<float> c(kRowCount * kPanel);
@@ -65,7 +63,8 @@ bool pairs_are_faster() {
 template <typename T>
 const MatrixKernels<T>& matrix_kernels(Isa isa, bool pairs) {
   switch (isa) {
-    case Isa::kAvx512: return pairs ? avx512_pairs::matrices<T>() : avx512::matrices<T>();
+    case Isa::kAvx512Bf16: return pairs ? avx512_pairs::matrices<T>() : avx512_bf16::matrices<T>();
+    case Isa::kAvx512: return avx512::matrices<T>();
     case Isa::kAvx2: return avx2::matrices<T>();
     case Isa::kPortable: break;
   }

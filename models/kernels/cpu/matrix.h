@@ -54,8 +54,8 @@ struct MatrixKernels {
   // that it was packed with, of which `depth` may be the first part.
   void (*multiply)(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel, bool add,
                    A* c, int64_t c_stride);
-  // to[rows, columns] = scale * c, or += with `add`, rounded once.
-  void (*round_to)(int64_t rows, int64_t columns, const A* c, int64_t c_stride, A scale, bool add, T* to,
+  // to[rows, columns] = scale * (c + bias), or += with `add`, rounded once; bias[columns] may be null.
+  void (*round_to)(int64_t rows, int64_t columns, const A* c, int64_t c_stride, const T* bias, A scale, bool add, T* to,
                    int64_t stride);
   // Two rows as pairs: to[2 i] = first[i], to[2 i + 1] = second[i].
   void (*interleave)(int64_t size, const T* first, const T* second, T* to);
@@ -64,7 +64,7 @@ struct MatrixKernels {
   void (*widen)(int64_t rows, int64_t depth, const T* a, int64_t a_stride, float* to, int64_t stride);
 };
 
-// Whether the processor has the dot product of bfloat16 pairs (with Isa::kAvx512), and whether it is worth using: some
+// Whether the processor has the dot product of bfloat16 pairs (Isa::kAvx512Bf16), and whether it is worth using: some
 // take it at twice the rate of floats, Intel's Emerald Rapids at half of it, since it has tile units for such products
 // (which virtual machines may hide). Both are tried once, in less than a millisecond.
 bool has_pair_products();

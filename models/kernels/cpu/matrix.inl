@@ -1,6 +1,7 @@
 // The bodies of MatrixKernels, compiled once for each instruction set: the including file sets the target, defines
-// MASBAK_ISA, the namespace, and MASBAK_PAIR_PRODUCTS where the target multiplies pairs of bfloat16 itself. Vectors are
-// GCC's own, which the compiler cuts to what the target has.
+// MASBAK_ISA, the namespace, MASBAK_WIDE_VECTORS where the target has vectors of 64 bytes (its macros are not seen
+// here: GCC 12 reads the whole file before it follows the pragmas), and MASBAK_PAIR_PRODUCTS where it multiplies pairs
+// of bfloat16 itself. Vectors are GCC's own, which the compiler cuts to what the target has.
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the target's are passed to inlined functions only
 
@@ -116,12 +117,12 @@ MASBAK_INLINE void tiles(int64_t rows, int64_t columns, int64_t depth, Left<T> a
   }
 }
 
-// One panel's width. The depth is cut so that a panel's part stays in the first cache while the rows pass over it: the
-// sums go on from what they were, in the same order.
+// One panel's width. The depth is cut so that a panel's part (48 KB) stays in the first cache, or nearly, while the
+// rows pass over it: the sums go on from what they were, in the same order.
 template <int vectors, typename T, typename A = typename Accumulate<T>::type>
 MASBAK_INLINE void panel_product(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add,
                                  A* c, int64_t c_stride) {
-  constexpr int64_t kBlock = 32768 / (kPanel * static_cast<int64_t>(sizeof(T)));
+  constexpr int64_t kBlock = 49152 / (kPanel * static_cast<int64_t>(sizeof(T)));
   int64_t k = 0;
   do {  // once without a depth too: the sums are zero then
     const int64_t count = depth - k < kBlock ? depth - k : kBlock;
@@ -210,20 +211,25 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* 
 
 template <typename T>
 void widen(int64_t rows, int64_t depth, const T* a, int64_t a_stride, float* to, int64_t stride) {
-  for (int64_t r = 0; r < rows; ++r, a += a_stride, to += stride) {
-    for (int64_t k = 0; k < depth; ++k) to[k] = static_cast<float>(load(a[k]));
+  if constexpr (kWidens<T>) {
+    for (int64_t r = 0; r < rows; ++r, a += a_stride, to += stride) {
+      for_wide<float>(depth, [&](int64_t k, int64_t count) __attribute__((always_inline)) {
+        store_some(to + k, load_some(a + k, count), count);
+      });
+    }
   }
 }
 
-// A number of `to` at a time, so that the compiler makes vectors of them.
 template <typename T, typename A = typename Accumulate<T>::type>
-void round_to(int64_t rows, int64_t columns, const A* c, int64_t c_stride, A scale, bool add, T* to, int64_t stride) {
+void round_to(int64_t rows, int64_t columns, const A* c, int64_t c_stride, const T* bias, A scale, bool add, T* to,
+              int64_t stride) {
   for (int64_t r = 0; r < rows; ++r, c += c_stride, to += stride) {
-    if (add) {
-      for (int64_t i = 0; i < columns; ++i) store(to[i], load(to[i]) + scale * c[i]);
-    } else {
-      for (int64_t i = 0; i < columns; ++i) store(to[i], scale * c[i]);
-    }
+    for_wide<A>(columns, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+      Wide<A> scaled = load_some(c + i, count);
+      if (bias != nullptr) scaled += load_some(bias + i, count);
+      scaled *= scale;
+      store_some(to + i, add ? load_some(to + i, count) + scaled : scaled, count);
+    });
   }
 }
 
@@ -254,31 +260,41 @@ MASBAK_INLINE int64_t pack_step(int64_t width, int64_t depth, const T* b, int64_
   }
 }
 
-#ifdef __AVX512F__
-// 32 numbers of the depth of a whole panel's columns, which lie `by_column` apart: squares of 16 pairs are turned in
-// registers, by exchanging ever larger blocks across the diagonal.
+#ifdef MASBAK_WIDE_VECTORS
+typedef uint32_t Pairs __attribute__((vector_size(64)));
+constexpr int kSide = 16;  // pairs in a vector
+
+// Exchanges blocks of `step` x `step` pairs across the diagonal of each block twice as large. All is unrolled, so that
+// the square stays in registers and each exchange is an instruction with a constant.
+template <unsigned step>
+MASBAK_INLINE void exchange(Pairs (&v)[kSide]) {
+  constexpr auto low = [](unsigned lane) { return lane & step ? kSide + lane - step : lane; };
+  constexpr auto high = [](unsigned lane) { return lane & step ? kSide + lane : lane + step; };
+  constexpr Pairs kLow = {low(0), low(1), low(2),  low(3),  low(4),  low(5),  low(6),  low(7),
+                          low(8), low(9), low(10), low(11), low(12), low(13), low(14), low(15)};
+  constexpr Pairs kHigh = {high(0), high(1), high(2),  high(3),  high(4),  high(5),  high(6),  high(7),
+                           high(8), high(9), high(10), high(11), high(12), high(13), high(14), high(15)};
+#pragma GCC unroll 16
+  for (unsigned i = 0; i < kSide; ++i) {
+    if (i & step) continue;
+    const Pairs first = v[i], second = v[i + step];
+    v[i] = __builtin_shuffle(first, second, kLow);
+    v[i + step] = __builtin_shuffle(first, second, kHigh);
+  }
+}
+
+// 32 numbers of the depth of a whole panel's columns, which lie `by_column` apart, in squares of 16 pairs.
 MASBAK_INLINE void pack_turned(const c10::BFloat16* b, int64_t by_column, void* to) {
-  typedef uint32_t Pairs __attribute__((vector_size(64)));
-  constexpr int kSide = 16;
   auto* out = static_cast<uint32_t*>(to);
   for (int64_t column = 0; column < kPanel; column += kSide) {
     Pairs v[kSide];
-    for (int i = 0; i < kSide; ++i) __builtin_memcpy(&v[i], b + (column + i) * by_column, sizeof v[i]);
-#pragma GCC unroll 4
-    for (unsigned step = 1; step < kSide; step *= 2) {
-      Pairs low, high;
-      for (unsigned lane = 0; lane < kSide; ++lane) {
-        low[lane] = lane & step ? kSide + lane - step : lane;
-        high[lane] = lane & step ? kSide + lane : lane + step;
-      }
 #pragma GCC unroll 16
-      for (unsigned i = 0; i < kSide; ++i) {
-        if (i & step) continue;
-        const Pairs first = v[i], second = v[i + step];
-        v[i] = __builtin_shuffle(first, second, low);
-        v[i + step] = __builtin_shuffle(first, second, high);
-      }
-    }
+    for (int i = 0; i < kSide; ++i) __builtin_memcpy(&v[i], b + (column + i) * by_column, sizeof v[i]);
+    exchange<1>(v);
+    exchange<2>(v);
+    exchange<4>(v);
+    exchange<8>(v);
+#pragma GCC unroll 16
     for (int p = 0; p < kSide; ++p) {
       if constexpr (kWidens<c10::BFloat16>) {
         const Pairs first = v[p] << 16, second = v[p] & 0xFFFF0000u;
@@ -300,7 +316,7 @@ MASBAK_INLINE void pack_panels(int64_t depth, int64_t columns, const T* b, int64
   for (int64_t begin = 0; begin < columns; begin += kPanel, to += panel_size<T>(depth) * sizeof(T)) {
     const int64_t width = columns - begin < kPanel ? columns - begin : kPanel;
     int64_t k = 0;
-#ifdef __AVX512F__
+#ifdef MASBAK_WIDE_VECTORS
     if constexpr (kDepthStep<T> == 2) {
       constexpr int64_t kTurned = 32;
       for (; by_depth == 1 && width == kPanel && k + kTurned <= depth; k += kTurned) {

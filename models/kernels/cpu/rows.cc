@@ -18,6 +18,11 @@ template <typename T>
 const RowKernels<T>& table();
 }
 
+namespace avx512_bf16 {
+template <typename T>
+const RowKernels<T>& table();
+}
+
 bool supported(Isa isa) {
 #if defined(__x86_64__)
   switch (isa) {
@@ -26,6 +31,7 @@ bool supported(Isa isa) {
     case Isa::kAvx512:
       return supported(Isa::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    case Isa::kAvx512Bf16: return supported(Isa::kAvx512) && __builtin_cpu_supports("avx512bf16");
   }
 #endif
   return isa == Isa::kPortable;
@@ -34,8 +40,9 @@ bool supported(Isa isa) {
 Isa best_isa() {
   static const Isa best = [] {
     const char* wish = std::getenv("MASBAK_CPU");
-    const std::string_view limit = wish ? wish : "avx512";
-    if (limit == "avx512" && supported(Isa::kAvx512)) return Isa::kAvx512;
+    const std::string_view limit = wish ? wish : "avx512_bf16";
+    if (limit == "avx512_bf16" && supported(Isa::kAvx512Bf16)) return Isa::kAvx512Bf16;
+    if (limit.starts_with("avx512") && supported(Isa::kAvx512)) return Isa::kAvx512;
     if (limit != "portable" && supported(Isa::kAvx2)) return Isa::kAvx2;
     return Isa::kPortable;
   }();
@@ -45,6 +52,7 @@ Isa best_isa() {
 template <typename T>
 const RowKernels<T>& row_kernels(Isa isa) {
   switch (isa) {
+    case Isa::kAvx512Bf16: return avx512_bf16::table<T>();
     case Isa::kAvx512: return avx512::table<T>();
     case Isa::kAvx2: return avx2::table<T>();
     case Isa::kPortable: break;

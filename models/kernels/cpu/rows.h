@@ -66,9 +66,10 @@ struct RowKernels {
   A (*cross_entropy)(int64_t size, int64_t target, A scale, bool gradient, T* logits);
 };
 
-enum class Isa { kPortable, kAvx2, kAvx512 };
+// The last one: with the instructions that round to bfloat16 and that multiply pairs of it.
+enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 bool supported(Isa isa);  // by this processor
-Isa best_isa();           // MASBAK_CPU=portable|avx2|avx512 lowers it
+Isa best_isa();           // MASBAK_CPU=portable|avx2|avx512|avx512_bf16 lowers it
 
 template <typename T>
 const RowKernels<T>& row_kernels(Isa isa = best_isa());

@@ -4,6 +4,7 @@
 #pragma GCC push_options
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math")
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
+#define MASBAK_VECTOR_BYTES 64
 #define MASBAK_ISA avx512
 #include "models/kernels/cpu/rows.inl"
 #pragma GCC pop_options

@@ -155,6 +155,8 @@ TEST(GroupedProducts, AgreeWithAProductAGroup) {
       const at::Tensor x = at::randn({offsets.back(), 12}).to(p.type), y = at::randn({offsets.back(), 9}).to(p.type);
       const at::Tensor w = (at::randn({groups, 12, 9}) * 0.3).to(p.type).transpose(1, 2);
       const at::Tensor product = grouped_product(x, w, offsets), outer = grouped_outer(y, x, offsets);
+      const at::Tensor a = at::randn({groups, 3, 12}).to(p.type), b = at::randn({groups, 9, 3}).to(p.type);
+      const ChangedProduct changed = grouped_changed_product(x, w, a, b, 0.3, offsets);
       at::Tensor sum = y.clone();
       add_grouped_product(sum, x, w, -0.7, offsets);
       for (int64_t e = 0; e < groups; ++e) {
@@ -165,6 +167,9 @@ TEST(GroupedProducts, AgreeWithAProductAGroup) {
         EXPECT_LT(difference(rows(product), exact), p.tolerance * 2);
         EXPECT_LT(difference(rows(sum), rows(y) - 0.7 * exact), p.tolerance * 2);
         EXPECT_LT(difference(outer[e], at::mm(rows(y).t(), rows(x))), p.tolerance * 2);
+        const at::Tensor exact_h = 0.3 * at::mm(rows(x), a[e].to(at::kDouble).t());
+        EXPECT_LT(difference(rows(changed.h_TR), exact_h), p.tolerance * 2);
+        EXPECT_LT(difference(rows(changed.y_TO), exact + at::mm(exact_h, b[e].to(at::kDouble).t())), p.tolerance * 3);
       }
     }
   }

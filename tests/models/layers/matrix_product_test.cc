@@ -5,6 +5,8 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "models/layers/filled_size.h"
 
 namespace masbak::models {
@@ -51,6 +53,49 @@ TEST(MatrixProduct, AgreesWithATen) {
   }
 }
 
+// Of different sizes at once, some with a second product added, odd and deep ones among them.
+std::vector<ProductTerms> several(int64_t scale) {
+  std::vector<ProductTerms> terms;
+  for (const auto& [rows, in, out, rank] : {std::array<int64_t, 4>{70, 97, 130, 0},
+                                            {33, 64, 64, 5},
+                                            {1, 30, 20, 3},
+                                            {50, 2100, 90, 16},
+                                            {129, 257, 700, 33}}) {
+    const int64_t columns = out * scale;
+    ProductTerms one{random({rows, columns}), random({rows, in + 1}).narrow(1, 1, in), random({columns, in})};
+    if (rank > 0) one.h_TR = random({rows, rank}), one.b_OR = random({rank, columns}).t();
+    if (rank != 5) one.bias_O = random({columns});
+    terms.push_back(one);
+  }
+  return terms;
+}
+
+at::Tensor exact(const ProductTerms& terms) {
+  const at::Tensor product = at::mm(wide(terms.x_TI), wide(terms.w_OI).t());
+  const at::Tensor joined = terms.h_TR.defined() ? product + at::mm(wide(terms.h_TR), wide(terms.b_OR).t()) : product;
+  return terms.bias_O.defined() ? joined + wide(terms.bias_O) : joined;
+}
+
+// As few panels as threads multiply together, and as many as they share out.
+TEST(MatrixProduct, SeveralAtOnceAgreeWithATen) {
+  at::manual_seed(8);
+  const int threads = at::get_num_threads();
+  for (const int count : {1, 2, 5}) {
+    at::set_num_threads(count);
+    for (const int64_t scale : {1, 4}) {
+      const std::vector<ProductTerms> terms = several(scale);
+      std::vector<at::Tensor> wanted;
+      for (const ProductTerms& one : terms) wanted.push_back(exact(one));
+      matrix_products(terms, 1, false);
+      for (size_t i = 0; i < terms.size(); ++i) expect_near(terms[i].y_TO, wanted[i], std::to_string(i));
+      for (size_t i = 0; i < terms.size(); ++i) wanted[i] = wide(terms[i].y_TO) - 2 * wanted[i];
+      matrix_products(terms, -2, true);
+      for (size_t i = 0; i < terms.size(); ++i) expect_near(terms[i].y_TO, wanted[i], std::to_string(i) + " added");
+    }
+  }
+  at::set_num_threads(threads);
+}
+
 TEST(MatrixProduct, OuterAgreesWithATen) {
   at::manual_seed(6);
   for (const int64_t rows : {1, 2, 7, 100, 301}) {
@@ -71,17 +116,22 @@ TEST(MatrixProduct, DoesNotDependOnThreads) {
   const int threads = at::get_num_threads();
   const at::Tensor x = random({2000, 512}), a = random({16, 512}), w = random({900, 512}), y = random({2000, 16});
   at::Tensor results[2], wide_results[2], outers[2];
+  const std::vector<ProductTerms> terms = several(4);
+  std::vector<at::Tensor> together[2];
   for (const int i : {0, 1}) {
     at::set_num_threads(i == 0 ? 1 : 3);
     results[i] = at::empty({2000, 16}, x.options());
     matrix_product(x, a, 1, false, results[i]);
     wide_results[i] = matrix_product(x, w);
     outers[i] = narrow_outer(y, x);
+    matrix_products(terms, 1, false);
+    for (const ProductTerms& one : terms) together[i].push_back(one.y_TO.clone());
   }
   at::set_num_threads(threads);
   EXPECT_TRUE(at::equal(results[0], results[1]));
   EXPECT_TRUE(at::equal(wide_results[0], wide_results[1]));
   EXPECT_TRUE(at::equal(outers[0], outers[1]));
+  for (size_t i = 0; i < terms.size(); ++i) EXPECT_TRUE(at::equal(together[0][i], together[1][i])) << i;
 }
 
 TEST(MatrixProduct, LeavesOthersAlone) {

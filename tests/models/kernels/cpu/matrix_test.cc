@@ -17,10 +17,10 @@ struct Version {
 
 std::vector<Version> versions() {
   std::vector<Version> result;
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16}) {
     if (supported(isa)) result.push_back({isa, false});
   }
-  if (has_pair_products()) result.push_back({Isa::kAvx512, true});
+  if (has_pair_products()) result.push_back({Isa::kAvx512Bf16, true});
   return result;
 }
 

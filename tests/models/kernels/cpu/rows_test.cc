@@ -54,7 +54,7 @@ class Rows : public ::testing::Test {
   static void check(const std::function<std::vector<at::Tensor>(const RowKernels<T>&)>& run,
                     const std::vector<at::Tensor>& wanted, const std::string& what) {
     std::vector<at::Tensor> first;
-    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16}) {
       if (!supported(isa)) continue;
       const std::vector<at::Tensor> found = run(row_kernels<T>(isa));
       for (size_t i = 0; i < wanted.size(); ++i) {

@@ -1,0 +1,16 @@
+// MatrixKernels for one instruction set; the headers come first so that nothing shared is compiled for it.
+#include <immintrin.h>
+
+#include "models/kernels/cpu/matrix.h"
+
+#pragma GCC push_options
+#pragma GCC optimize("O3,no-math-errno,no-trapping-math")
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,prefer-vector-width=512")
+#ifndef __clang__  // which passes over the pragmas above
+#define MASBAK_WIDE_VECTORS
+#define MASBAK_CONVERTS
+#endif
+#define MASBAK_VECTOR_BYTES 64
+#define MASBAK_ISA avx512_bf16
+#include "models/kernels/cpu/matrix.inl"
+#pragma GCC pop_options
