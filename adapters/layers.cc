@@ -62,30 +62,22 @@ class NormCache {
 // A and B in the type of the products, cast anew when they have changed: once a step instead of once a call.
 class FactorCasts {
  public:
-  struct Pair {
-    at::Tensor a, b;
-  };
-  Pair get(const LoraFactors& factors, at::ScalarType type) {
+  models::LowRank get(const LoraFactors& factors, at::ScalarType type) {
     const std::pair<int64_t, int64_t> version{factors.a._version(), factors.b._version()};
     const std::lock_guard lock(mutex_);
-    if (!pair_.a.defined() || pair_.a.scalar_type() != type || version != version_) {
+    if (!change_.a.defined() || change_.a.scalar_type() != type || version != version_) {
       const at::NoGradGuard no_grad;
-      pair_ = {factors.a.detach().to(type), factors.b.detach().to(type)};
+      change_ = {factors.a.detach().to(type), factors.b.detach().to(type), factors.scale};
       version_ = version;
     }
-    return pair_;
+    return change_;
   }
 
  private:
   std::mutex mutex_;
-  Pair pair_;
+  models::LowRank change_;
   std::pair<int64_t, int64_t> version_;
 };
-
-models::LowRank low_rank(const LoraFactors& factors, FactorCasts& casts, at::ScalarType type) {
-  const FactorCasts::Pair pair = casts.get(factors, type);
-  return {pair.a, pair.b, factors.scale};
-}
 
 class LoraProjection final : public models::Projection {
  public:
@@ -125,7 +117,7 @@ class LoraProjection final : public models::Projection {
 
   // The base's product and the low-rank one as one node. It keeps x, which the node before has made, and T x R numbers.
   at::Tensor joined(const at::Tensor& x_TI) const {
-    const models::LowRank change = low_rank(factors_, casts_, x_TI.scalar_type());
+    const models::LowRank change = casts_.get(factors_, x_TI.scalar_type());
     const models::ChangedProduct result = models::multiply_changed(*base_, x_TI, change);
     const auto back = [base = base_, x = x_TI.detach(), h_TR = result.h_TR, change](const at::Tensor& dy_TO,
                                                                                     const std::vector<bool>& wanted) {
@@ -220,7 +212,7 @@ class LoraExpertProjection final : public models::ExpertSteps {
 
   // kept: scale * x A^T, and from multiply_back on scale * dy B.
   at::Tensor multiply(const at::Tensor& x_TI, const std::vector<int64_t>& offsets, Kept* kept) const override {
-    const models::LowRank change = low_rank(factors_, casts_, x_TI.scalar_type());
+    const models::LowRank change = casts_.get(factors_, x_TI.scalar_type());
     models::ChangedProduct result = base_->multiply_changed(x_TI, offsets, change);
     if (factors_.start_a.defined()) {
       const models::LowRank start = start_factors(x_TI.scalar_type());
@@ -232,7 +224,7 @@ class LoraExpertProjection final : public models::ExpertSteps {
   }
   at::Tensor multiply_back(const at::Tensor& dy_TO, const std::vector<int64_t>& offsets, Kept* kept,
                            bool wanted) const override {
-    const models::LowRank change = low_rank(factors_, casts_, dy_TO.scalar_type());
+    const models::LowRank change = casts_.get(factors_, dy_TO.scalar_type());
     if (!wanted) {
       if (kept) {
         kept->push_back(models::grouped_product(dy_TO, change.b.transpose(1, 2), offsets).mul_(change.scale));

@@ -30,7 +30,7 @@ void for_each(size_t count, bool on_cpu, const Body& body) {
   });
 }
 
-void multiply_through_aten(ProductTerms& terms, double scale, bool add) {
+void multiply_one(ProductTerms& terms, double scale, bool add) {
   if (add) {
     add_product_into(terms.y_TO, terms.x_TI, terms.w_OI, scale);
   } else {
@@ -61,7 +61,7 @@ void multiply_groups(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor&
     (takes_terms(terms) ? taken : others).push_back(std::move(terms));
   }
   if (!taken.empty()) matrix_products(taken, scale, add);
-  for_each(others.size(), x_TI.is_cpu(), [&](size_t i) { multiply_through_aten(others[i], scale, add); });
+  for_each(others.size(), x_TI.is_cpu(), [&](size_t i) { multiply_one(others[i], scale, add); });
 }
 
 }  // namespace

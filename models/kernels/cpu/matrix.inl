@@ -1,7 +1,6 @@
 // The bodies of MatrixKernels, compiled once for each instruction set: the including file sets the target, defines
-// MASBAK_ISA, the namespace, MASBAK_WIDE_VECTORS where the target has vectors of 64 bytes (its macros are not seen
-// here: GCC 12 reads the whole file before it follows the pragmas), and MASBAK_PAIR_PRODUCTS where it multiplies pairs
-// of bfloat16 itself. Vectors are GCC's own, which the compiler cuts to what the target has.
+// MASBAK_ISA, the namespace, what numbers.inl asks for, and MASBAK_PAIR_PRODUCTS where the target multiplies pairs of
+// bfloat16 itself. Vectors are GCC's own, which the compiler cuts to what the target has.
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the target's are passed to inlined functions only
 
@@ -260,7 +259,13 @@ MASBAK_INLINE int64_t pack_step(int64_t width, int64_t depth, const T* b, int64_
   }
 }
 
-#ifdef MASBAK_WIDE_VECTORS
+// The target's own macros are not seen here: GCC 12 reads the whole file before it follows the pragmas. clang passes
+// over them, and has another shuffle.
+#if MASBAK_VECTOR_BYTES == 64 && !defined(__clang__)
+#define MASBAK_TURNS
+#endif
+
+#ifdef MASBAK_TURNS
 typedef uint32_t Pairs __attribute__((vector_size(64)));
 constexpr int kSide = 16;  // pairs in a vector
 
@@ -316,7 +321,7 @@ MASBAK_INLINE void pack_panels(int64_t depth, int64_t columns, const T* b, int64
   for (int64_t begin = 0; begin < columns; begin += kPanel, to += panel_size<T>(depth) * sizeof(T)) {
     const int64_t width = columns - begin < kPanel ? columns - begin : kPanel;
     int64_t k = 0;
-#ifdef MASBAK_WIDE_VECTORS
+#ifdef MASBAK_TURNS
     if constexpr (kDepthStep<T> == 2) {
       constexpr int64_t kTurned = 32;
       for (; by_depth == 1 && width == kPanel && k + kTurned <= depth; k += kTurned) {

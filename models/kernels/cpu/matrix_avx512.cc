@@ -4,9 +4,6 @@
 #pragma GCC push_options
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math")
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
-#ifndef __clang__  // which passes over the pragmas above
-#define MASBAK_WIDE_VECTORS
-#endif
 #define MASBAK_VECTOR_BYTES 64
 #define MASBAK_ISA avx512
 #include "models/kernels/cpu/matrix.inl"

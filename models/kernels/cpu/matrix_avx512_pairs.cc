@@ -7,7 +7,6 @@
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math")
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,prefer-vector-width=512")
 #ifndef __clang__  // which passes over the pragmas above
-#define MASBAK_WIDE_VECTORS
 #define MASBAK_CONVERTS
 #define MASBAK_PAIR_PRODUCTS
 #endif

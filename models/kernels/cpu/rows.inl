@@ -137,12 +137,12 @@ void rotate(int64_t plain, int64_t frequencies, const T* __restrict x, const flo
 }
 
 template <typename T, typename A = typename Accumulate<T>::type>
-void weighted_sum(int64_t count_of_rows, int64_t size, const T* x, const int32_t* rows_of, const A* weights, T* y) {
+void weighted_sum(int64_t count, int64_t size, const T* x, const int32_t* rows_of, const A* weights, T* y) {
   constexpr int64_t kBlock = 64;  // features held in registers while the rows go by
   for (int64_t begin = 0; begin < size; begin += kBlock) {
     const int64_t width = size - begin < kBlock ? size - begin : kBlock;
     A sum[kBlock] = {};
-    for (int64_t k = 0; k < count_of_rows; ++k) {
+    for (int64_t k = 0; k < count; ++k) {
       const T* row = x + rows_of[k] * size + begin;
       const A weight = weights ? weights[k] : A(1);
       for (int64_t i = 0; i < width; ++i) sum[i] += weight * load(row[i]);
@@ -180,7 +180,7 @@ A softmax(int64_t seen, int64_t size, A scale, A* scores, T* weights) {
   for_wide<A>(seen, MASBAK_EACH {
     const Wide<A> shares = exponential(scale * (load_some(scores + i, count) - top));
     store_some(scores + i, shares, count);
-    sums += count == kWide<A> ? shares : first_lanes<A>(shares, count);
+    sums += first_lanes<A>(shares, count);
   });
   const A sum = sum_of<A>(sums), share = A(1) / sum;
   for_wide<A>(seen, MASBAK_EACH { store_some(weights + i, load_some(scores + i, count) * share, count); });
@@ -218,7 +218,7 @@ A cross_entropy(int64_t size, int64_t target, A scale, bool gradient, T* logits)
   Wide<A> sums = {};
   for_wide<A>(size, MASBAK_EACH {
     const Wide<A> shares = exponential(load_some(logits + i, count) - top);
-    sums += count == kWide<A> ? shares : first_lanes<A>(shares, count);
+    sums += first_lanes<A>(shares, count);
   });
   const A sum = sum_of<A>(sums);
   if (gradient) {
