@@ -64,7 +64,7 @@ T* packed_room(int64_t numbers) {
   return scratch.room(numbers);
 }
 
-float* wide_room(int64_t numbers) {
+float* prepared_room(int64_t numbers) {
   thread_local Scratch<float> scratch;
   return scratch.room(numbers);
 }
@@ -136,11 +136,12 @@ class Product {
   // How many panels at once leave room in the second cache for the rows that pass over them.
   int64_t panels_at_once() const {
     constexpr int64_t kPackedBytes = 1 << 20;
-    return std::max<int64_t>(1, kPackedBytes / (panel_room() * static_cast<int64_t>(sizeof(T))));
+    const int64_t bytes = (std::min(depth, kDeepest) + rank) * kPanel * kernels::matrix_kernels<T>().packed_bytes;
+    return std::max<int64_t>(1, kPackedBytes / std::max<int64_t>(1, bytes));
   }
 
   int64_t part(int64_t k) const { return std::min(kDeepest, depth - k); }
-  // Rows that are widened at once: what the third cache holds easily, and enough for packing W again to be little work.
+  // Rows that are prepared at once: what the third cache holds easily, enough for packing W again to be little work.
   int64_t rows_at_once() const {
     constexpr int64_t kWideNumbers = int64_t{1} << 20, kFewest = 240;
     return std::max(kFewest, kWideNumbers / (depth + rank + 1) / kRowBlock * kRowBlock);
@@ -154,52 +155,54 @@ class Product {
   }
   // How far packed panels of that part are apart.
   int64_t packed_panel(int64_t k) const { return kernels::panel_size<T>(part(k)) + kernels::panel_size<T>(joined(k)); }
-  // Rows [begin, end) of x as floats, where that is what is packed, else null: the depth [from, to), and behind it h
-  // where that is the last. In this thread's room until it widens the next.
-  struct WideRows {
+  // Rows [begin, end) of x as the kernels want them, or null where that is as they lie: the depth [from, to), behind it
+  // h where that is the last. In this thread's room until it prepares the next. `from` is a multiple of kScaledDepth,
+  // as the parts of the depth are.
+  struct Prepared {
     const float* data = nullptr;
     int64_t stride = 0, from = 0, h_place = 0;
   };
-  WideRows widen(int64_t begin, int64_t end, int64_t from, int64_t to) const {
+  static_assert(kDeepest % kernels::kScaledDepth == 0);
+  Prepared prepare(int64_t begin, int64_t end, int64_t from, int64_t to) const {
     const auto& table = kernels::matrix_kernels<T>();
-    if (table.widen == nullptr) return {};
-    const int64_t extra = to == depth ? rank : 0, h_place = (to - from + 15) / 16 * 16;
+    if (table.prepare == nullptr) return {};
+    const int64_t extra = to == depth ? rank : 0, h_place = (table.prepared_size(to - from) + 15) / 16 * 16;
     // An odd number of cache lines apart, so that a column of them does not fall into a few places of the first cache.
-    const int64_t stride = ((h_place + extra + 15) / 16 | 1) * 16;
-    float* data = wide_room((end - begin) * stride);
-    table.widen(end - begin, to - from, x_ + begin * x_stride_ + from, x_stride_, data, stride);
-    if (extra > 0) table.widen(end - begin, extra, h_ + begin * h_stride_, h_stride_, data + h_place, stride);
+    const int64_t stride = ((h_place + table.prepared_size(extra) + 15) / 16 | 1) * 16;
+    float* data = prepared_room((end - begin) * stride);
+    table.prepare(end - begin, to - from, x_ + begin * x_stride_ + from, x_stride_, data, stride);
+    if (extra > 0) table.prepare(end - begin, extra, h_ + begin * h_stride_, h_stride_, data + h_place, stride);
     return {data, stride, from, h_place};
   }
 
-  // Rows [begin, end), which are `wide`, times packed panels [first, last), which lie one behind the other. `sums`,
+  // Rows [begin, end), which are `prepared`, times packed panels [first, last), which lie one behind the other. `sums`,
   // where the product is deep: of the rows from `begin` and the columns from the first panel's on, over the parts
   // before k.
-  void multiply(int64_t begin, int64_t end, const WideRows& wide, int64_t first, int64_t last, int64_t k,
+  void multiply(int64_t begin, int64_t end, const Prepared& prepared, int64_t first, int64_t last, int64_t k,
                 const T* packed, float* sums, int64_t sums_stride) const {
     const auto& table = kernels::matrix_kernels<T>();
     const int64_t size = part(k), extra = joined(k), b_place = kernels::panel_size<T>(size), panel = packed_panel(k);
     alignas(64) float room[kRowBlock * kPanel];
     for (int64_t row = begin; row < end; row += kRowBlock) {
       const int64_t count = std::min(kRowBlock, end - row);
-      const float* floats = wide.data + (row - begin) * wide.stride;
+      const float* ready = prepared.data + (row - begin) * prepared.stride;
       for (int64_t index = first; index < last; ++index) {
         const int64_t column = index * kPanel, width = std::min(kPanel, columns - column);
         const T* right = packed + (index - first) * panel;
         float* to = deep() ? sums + (row - begin) * sums_stride + (index - first) * kPanel : room;
         const int64_t to_stride = deep() ? sums_stride : kPanel;
         const auto add_part = [&](const T* x, int64_t stride, int64_t place, int64_t numbers, const T* with, bool add) {
-          if (wide.data != nullptr) {
-            kernels::matrix_kernels<float>().multiply(count, width, numbers, {floats + place, wide.stride},
-                                                      reinterpret_cast<const float*>(with),
-                                                      kernels::panel_size<T>(numbers) / 2, add, to, to_stride);
+          if (prepared.data != nullptr) {
+            table.multiply_prepared(count, width, numbers, ready + place, prepared.stride, with,
+                                    kernels::panel_size<T>(numbers), add, to, to_stride);
           } else {
             table.multiply(count, width, numbers, {x, stride}, with, kernels::panel_size<T>(numbers), add, to,
                            to_stride);
           }
         };
-        add_part(x_ + row * x_stride_ + k, x_stride_, k - wide.from, size, right, k > 0);
-        if (extra > 0) add_part(h_ + row * h_stride_, h_stride_, wide.h_place, extra, right + b_place, true);
+        const int64_t place = prepared.data != nullptr ? table.prepared_size(k - prepared.from) : 0;
+        add_part(x_ + row * x_stride_ + k, x_stride_, place, size, right, k > 0);
+        if (extra > 0) add_part(h_ + row * h_stride_, h_stride_, prepared.h_place, extra, right + b_place, true);
         if (k + kDeepest < depth) continue;
         const T* bias = bias_ != nullptr ? bias_ + column : nullptr;
         table.round_to(count, width, to, to_stride, bias, scale_, add_, y_ + row * y_stride_ + column, y_stride_);
@@ -227,7 +230,7 @@ void multiply_panels(const Product& product, int64_t first, int64_t last) {
   const int64_t panels_at_once = product.panels_at_once(), rows_at_once = product.rows_at_once();
   for (int64_t row = 0; row < product.rows; row += rows_at_once) {
     const int64_t row_end = std::min(product.rows, row + rows_at_once);
-    const Product::WideRows wide = product.widen(row, row_end, 0, product.depth);
+    const Product::Prepared prepared = product.prepare(row, row_end, 0, product.depth);
     for (int64_t begin = first; begin < last; begin += panels_at_once) {
       const int64_t end = std::min(last, begin + panels_at_once), sums_stride = (end - begin) * kPanel;
       T* packed = packed_room((end - begin) * product.panel_room());
@@ -235,7 +238,7 @@ void multiply_panels(const Product& product, int64_t first, int64_t last) {
       for (int64_t k = 0; k < std::max<int64_t>(product.depth, 1); k += kDeepest) {
         const int64_t apart = product.packed_panel(k);
         for (int64_t index = begin; index < end; ++index) product.pack(index, k, packed + (index - begin) * apart);
-        product.multiply(row, row_end, wide, begin, end, k, packed, sums, sums_stride);
+        product.multiply(row, row_end, prepared, begin, end, k, packed, sums, sums_stride);
       }
     }
   }
@@ -261,7 +264,7 @@ void multiply_together(const Product& product) {
         const int64_t row_end = std::min(product.rows, last * kRowUnit);
         for (int64_t row = first * kRowUnit; row < row_end; row += kRowBlock) {
           const int64_t next = std::min(row_end, row + kRowBlock);
-          product.multiply(row, next, product.widen(row, next, k, k + size), begin, end, k, packed,
+          product.multiply(row, next, product.prepare(row, next, k, k + size), begin, end, k, packed,
                            sums.defined() ? sums.mutable_data_ptr<float>() + row * sums_stride : nullptr, sums_stride);
         }
       });
@@ -384,7 +387,7 @@ bool is_narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI) {
 
 at::Tensor narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI) {
   if (y_TO.size(1) > x_TI.size(1)) return narrow_outer(x_TI, y_TO).t();
-  const auto& table = kernels::matrix_kernels<T>();
+  const auto& table = kernels::matrix_kernels<T>(kernels::best_isa(), kernels::fastest_exact_way());
   const int64_t rows = y_TO.size(0), narrow = y_TO.size(1), wide = x_TI.size(1);
   const at::Tensor left_OT = y_TO.t().contiguous();
   at::Tensor g_OI = at::empty({narrow, wide}, at::TensorOptions().dtype(at::kFloat));

@@ -2,7 +2,8 @@
 //
 // LibTorch's way is oneDNN, which keeps machine code and half a megabyte of notes for each size of a product: rows of
 // experts have dozens of sizes, and a LoRA on them six products each. Here a size costs nothing. oneDNN also takes the
-// dot product of bfloat16 pairs wherever there is one, where floats can be twice as fast (kernels::pairs_are_faster).
+// dot product of bfloat16 pairs wherever there is one, where floats can be twice as fast and halves four times
+// (kernels::BFloat16Way).
 //
 // Shape letters: T rows, I input size, O output size, R rank.
 #pragma once
@@ -29,7 +30,8 @@ struct ProductTerms {
   at::Tensor y_TO, x_TI, w_OI, h_TR = {}, b_OR = {}, bias_O = {};
 };
 bool takes_terms(const ProductTerms& terms);
-// y = scale * (x W^T + h B^T + bias) of each, or += with `add`, summed in float32 and rounded once; y in rows, x and w
+// y = scale * (x W^T + h B^T + bias) of each, or += with `add`, summed in float32 (where that is the fastest way, few
+// products at a time in half precision) and rounded once; y in rows, x and w
 // such that takes_product. Threads share the work where several are free; results do not depend on how many. Knows
 // nothing of gradients.
 void matrix_products(const std::vector<ProductTerms>& terms, double scale, bool add);
@@ -42,7 +44,7 @@ void add_product_into(at::Tensor& y_TO, const at::Tensor& x_TI, const at::Tensor
 
 // Whether narrow_outer takes y and x: bfloat16 on the CPU, in rows, one of them of at most 64 columns.
 bool is_narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI);
-// Y^T X [O, I] in float32.
+// Y^T X [O, I] in float32, never in half precision: the gradient of a factor.
 at::Tensor narrow_outer(const at::Tensor& y_TO, const at::Tensor& x_TI);
 
 }  // namespace masbak::models

@@ -1,11 +1,11 @@
 // Products of matrices of a few hundred rows and columns, as attention and low-rank updates are made of, in versions
-// (AVX-512 with the dot product of bfloat16 pairs, AVX-512, AVX2, portable) from one source, chosen at run time.
+// (AVX-512, AVX2, portable; with AVX-512 bfloat16 in several ways) from one source, chosen at run time.
 // Single-threaded: the caller divides the work. No LibTorch but c10's bfloat16.
 //
 // The right factor is packed first, into panels of kPanel columns: step by step along the depth, kPanel columns side by
-// side. bfloat16 is packed in pairs of two numbers of the depth where pairs are multiplied, else as float; an odd depth
-// is filled up with zeros. Sums are float for float and bfloat16, double for double, in the order of the depth, so
-// that results do not depend on how the caller divides rows and columns.
+// side. bfloat16 is packed as it is multiplied (BFloat16Way); an odd depth is filled up with zeros. Sums are float for
+// float and bfloat16, double for double, in the order of the depth, so that results do not depend on how the caller
+// divides rows and columns.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@
 namespace masbak::models::kernels {
 
 constexpr int64_t kPanel = 64;
+
+// Where bfloat16 is multiplied in half precision each part of the depth of so many numbers has a scale of its own.
+constexpr int64_t kScaledDepth = 256;
 
 // Numbers of the depth that lie side by side in a left factor.
 template <typename T>
@@ -59,17 +62,27 @@ struct MatrixKernels {
                    int64_t stride);
   // Two rows as pairs: to[2 i] = first[i], to[2 i + 1] = second[i].
   void (*interleave)(int64_t size, const T* first, const T* second, T* to);
-  // Of bfloat16 that is packed as float, else null: a[rows, depth] as floats, `stride` apart. With them as left factor
-  // and the same packed one, the product is MatrixKernels<float>::multiply (whose panels are panel / 2 apart).
-  void (*widen)(int64_t rows, int64_t depth, const T* a, int64_t a_stride, float* to, int64_t stride);
+  // Of bfloat16 that is packed as another type, else null: a left factor in rows, prepared once for several products.
+  // prepared_size: how many floats the depth takes; of a multiple of kScaledDepth, also where the rest of it begins.
+  int64_t (*prepared_size)(int64_t depth) = nullptr;
+  void (*prepare)(int64_t rows, int64_t depth, const T* a, int64_t a_stride, float* to, int64_t stride) = nullptr;
+  // As multiply; a: of rows `a_stride` floats apart.
+  void (*multiply_prepared)(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t a_stride,
+                            const T* packed, int64_t panel, bool add, A* c, int64_t c_stride) = nullptr;
+  int64_t packed_bytes = sizeof(T);  // that a number of a right factor takes
 };
 
-// Whether the processor has the dot product of bfloat16 pairs (Isa::kAvx512Bf16), and whether it is worth using: some
-// take it at twice the rate of floats, Intel's Emerald Rapids at half of it, since it has tile units for such products
-// (which virtual machines may hide). Both are tried once, in less than a millisecond.
-bool has_pair_products();
-bool pairs_are_faster();
+// How bfloat16 is multiplied: as floats; by the dot product of pairs (AVX-512 BF16); or in half precision (AVX-512
+// FP16), where few products at a time are summed as halves and these sums as floats. Halves take half the time of
+// floats. Pairs do so on some processors, and twice that on Intel's Emerald Rapids, since it has tile units for such
+// products (which virtual machines may hide).
+enum class BFloat16Way { kFloats, kPairs, kHalves };
+bool supported(BFloat16Way way);  // by this processor
+// Each is tried once, in less than a millisecond. MASBAK_CPU below avx512_fp16 leaves halves out.
+BFloat16Way fastest_way();
+BFloat16Way fastest_exact_way();  // of those that sum in floats
+// `way`: from Isa::kAvx512Bf16 on.
 template <typename T>
-const MatrixKernels<T>& matrix_kernels(Isa isa = best_isa(), bool pairs = pairs_are_faster());
+const MatrixKernels<T>& matrix_kernels(Isa isa = best_isa(), BFloat16Way way = fastest_way());
 
 }  // namespace masbak::models::kernels

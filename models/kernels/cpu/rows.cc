@@ -32,6 +32,12 @@ bool supported(Isa isa) {
       return supported(Isa::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     case Isa::kAvx512Bf16: return supported(Isa::kAvx512) && __builtin_cpu_supports("avx512bf16");
+    case Isa::kAvx512Fp16:
+#ifdef __clang__  // version 14 does not know the name
+      break;
+#else
+      return supported(Isa::kAvx512Bf16) && __builtin_cpu_supports("avx512fp16");
+#endif
   }
 #endif
   return isa == Isa::kPortable;
@@ -40,8 +46,9 @@ bool supported(Isa isa) {
 Isa best_isa() {
   static const Isa best = [] {
     const char* wish = std::getenv("MASBAK_CPU");
-    const std::string_view limit = wish ? wish : "avx512_bf16";
-    if (limit == "avx512_bf16" && supported(Isa::kAvx512Bf16)) return Isa::kAvx512Bf16;
+    const std::string_view limit = wish ? wish : "avx512_fp16";
+    if (limit == "avx512_fp16" && supported(Isa::kAvx512Fp16)) return Isa::kAvx512Fp16;
+    if (limit.starts_with("avx512_") && supported(Isa::kAvx512Bf16)) return Isa::kAvx512Bf16;
     if (limit.starts_with("avx512") && supported(Isa::kAvx512)) return Isa::kAvx512;
     if (limit != "portable" && supported(Isa::kAvx2)) return Isa::kAvx2;
     return Isa::kPortable;
@@ -52,6 +59,7 @@ Isa best_isa() {
 template <typename T>
 const RowKernels<T>& row_kernels(Isa isa) {
   switch (isa) {
+    case Isa::kAvx512Fp16:
     case Isa::kAvx512Bf16: return avx512_bf16::table<T>();
     case Isa::kAvx512: return avx512::table<T>();
     case Isa::kAvx2: return avx2::table<T>();

@@ -66,10 +66,11 @@ struct RowKernels {
   A (*cross_entropy)(int64_t size, int64_t target, A scale, bool gradient, T* logits);
 };
 
-// The last one: with the instructions that round to bfloat16 and that multiply pairs of it.
-enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
+// kAvx512Bf16: with the instructions that round to bfloat16 and that multiply pairs of it. kAvx512Fp16: with these, and
+// arithmetic in half precision, which only products use.
+enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAvx512Fp16 };
 bool supported(Isa isa);  // by this processor
-Isa best_isa();           // MASBAK_CPU=portable|avx2|avx512|avx512_bf16 lowers it
+Isa best_isa();           // MASBAK_CPU=portable|avx2|avx512|avx512_bf16|avx512_fp16 lowers it
 
 template <typename T>
 const RowKernels<T>& row_kernels(Isa isa = best_isa());
