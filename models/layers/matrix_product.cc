@@ -182,6 +182,7 @@ class Product {
                 const T* packed, float* sums, int64_t sums_stride) const {
     const auto& table = kernels::matrix_kernels<T>();
     const int64_t size = part(k), extra = joined(k), b_place = kernels::panel_size<T>(size), panel = packed_panel(k);
+    const int64_t place = prepared.data != nullptr ? table.prepared_size(k - prepared.from) : 0;
     alignas(64) float room[kRowBlock * kPanel];
     for (int64_t row = begin; row < end; row += kRowBlock) {
       const int64_t count = std::min(kRowBlock, end - row);
@@ -200,7 +201,6 @@ class Product {
                            to_stride);
           }
         };
-        const int64_t place = prepared.data != nullptr ? table.prepared_size(k - prepared.from) : 0;
         add_part(x_ + row * x_stride_ + k, x_stride_, place, size, right, k > 0);
         if (extra > 0) add_part(h_ + row * h_stride_, h_stride_, prepared.h_place, extra, right + b_place, true);
         if (k + kDeepest < depth) continue;

@@ -78,7 +78,7 @@ struct MatrixKernels {
 // products (which virtual machines may hide).
 enum class BFloat16Way { kFloats, kPairs, kHalves };
 bool supported(BFloat16Way way);  // by this processor
-// Each is tried once, in less than a millisecond. MASBAK_CPU below avx512_fp16 leaves halves out.
+// By a trial at the first call, in less than a millisecond. MASBAK_CPU below avx512_fp16 leaves halves out.
 BFloat16Way fastest_way();
 BFloat16Way fastest_exact_way();  // of those that sum in floats
 // `way`: from Isa::kAvx512Bf16 on.
