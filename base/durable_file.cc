@@ -1,10 +1,12 @@
 #include "base/durable_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -75,6 +77,48 @@ void sync_tree(const fs::path& folder) {
     if (entry.is_regular_file() || entry.is_directory()) fsync_path(entry.path());
   }
   fsync_path(folder);
+}
+
+// Holds a file alone among the open files, of this process and of others, that ask the same way. Without it, who looks
+// for a torn line may see the first part of one that is being written across a page's border, and cut off what others
+// add meanwhile. Where the file system has no locks (Lustre mounted without them), one writer is as safe as with them.
+class FileLock {
+ public:
+  FileLock(int fd, const std::string& file) : fd_(fd) {
+    while (::flock(fd_, LOCK_EX) != 0) {
+      if (errno == ENOSYS || errno == EOPNOTSUPP || errno == ENOLCK) return;
+      if (errno != EINTR) fail_errno("locking the file", file);
+    }
+  }
+  ~FileLock() { ::flock(fd_, LOCK_UN); }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+// A line torn by a crash was never reported as written: removed, or the next one would join it. The caller holds the
+// lock. Devices and pipes have nothing to remove.
+void drop_torn_line(int fd, const std::string& file) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail_errno("looking at the file", file);
+  if (!S_ISREG(status.st_mode) || status.st_size == 0) return;
+  off_t end = status.st_size;
+  std::string piece(1, '\0');  // most often the line break is there; the rest is for a torn line
+  while (end > 0) {
+    const off_t from = end - static_cast<off_t>(piece.size());
+    const ssize_t got = ::pread(fd, piece.data(), piece.size(), from);
+    if (got != static_cast<ssize_t>(piece.size())) {
+      if (got >= 0) errno = EIO;  // cut shorter meanwhile by who does not ask for the lock
+      fail_errno("reading the end of the file", file);
+    }
+    const size_t newline = piece.rfind('\n');
+    end = newline == std::string::npos ? from : from + static_cast<off_t>(newline) + 1;
+    if (newline != std::string::npos) break;
+    piece.resize(static_cast<size_t>(std::min<off_t>(end, 4096)));
+  }
+  if (end != status.st_size && ::ftruncate(fd, end) != 0) fail_errno("removing a torn last line", file);
 }
 
 // Opens for reading and returns the size; refuses what is no regular file.
@@ -240,21 +284,13 @@ LineAppender::LineAppender(const fs::path& file) : file_(file.string()) {
   make_folders(file.parent_path());
   fd_ = ::open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) fail_errno("opening the file", file_);
-  // A line torn by a crash was never reported as written: drop it, or the next one would join it.
-  struct stat status {};
-  if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) return;
-  off_t end = status.st_size;
-  std::string piece;
-  while (end > 0) {
-    const off_t from = end > 4096 ? end - 4096 : 0;
-    piece.resize(static_cast<size_t>(end - from));
-    const ssize_t got = ::pread(fd_, piece.data(), piece.size(), from);
-    if (got != static_cast<ssize_t>(piece.size())) return;
-    const size_t newline = piece.rfind('\n');
-    end = newline == std::string::npos ? from : from + static_cast<off_t>(newline) + 1;
-    if (newline != std::string::npos) break;
+  try {
+    const FileLock alone(fd_, file_);
+    drop_torn_line(fd_, file_);
+  } catch (...) {
+    ::close(fd_);
+    throw;
   }
-  if (end != status.st_size && ::ftruncate(fd_, end) != 0) fail_errno("removing a torn last line", file_);
 }
 
 LineAppender::~LineAppender() {
@@ -265,21 +301,18 @@ void LineAppender::append(std::string_view line, bool sync) {
   if (line.find('\n') != std::string_view::npos) {
     throw Error(Code::kInternal, "a line to append holds a line break", {.file = file_});
   }
-  const std::string whole = std::string(line) + "\n";
-  ssize_t written = 0;
-  do {
-    written = ::write(fd_, whole.data(), whole.size());
-  } while (written < 0 && errno == EINTR);
-  if (written != static_cast<ssize_t>(whole.size())) {
-    // A part of a line went in before the disk was full: take it out again, so that readers see whole lines.
-    const int fault = written < 0 ? errno : ENOSPC;
-    struct stat status {};
-    if (written > 0 && ::fstat(fd_, &status) == 0 && ::ftruncate(fd_, status.st_size - written) != 0) {
-      errno = fault;
-      fail_errno("appending a line (a part of it stayed in the file)", file_);
+  {
+    const FileLock alone(fd_, file_);
+    // Another process may have died in the middle of its line since.
+    drop_torn_line(fd_, file_);
+    const std::string whole = std::string(line) + "\n";
+    try {
+      write_all(fd_, whole, file_);
+    } catch (const Error&) {
+      // A part of the line may have gone in before the disk was full: readers are to see whole lines.
+      drop_torn_line(fd_, file_);
+      throw;
     }
-    errno = fault;
-    fail_errno("appending a line", file_);
   }
   if (sync && ::fsync(fd_) != 0) fail_errno("writing the file to disk", file_);
 }

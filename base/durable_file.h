@@ -50,9 +50,9 @@ class DurableFolder {
   bool committed_ = false;
 };
 
-// Appends one line to a file that other processes read while it grows; one write(2) a line, fsync on
-// request. A last line without its line break, torn by a crash, is removed when the file is opened.
-// Used for events.jsonl and the audit spool.
+// Appends lines to a file that other processes read while it grows, and may append to in the same way: each line is
+// written alone (flock) and, on request, flushed to disk. A last line without its line break, torn by a crash, is
+// removed before the next. What is written by other means is not kept apart. Used for events.jsonl.
 class LineAppender {
  public:
   explicit LineAppender(const std::filesystem::path& file);

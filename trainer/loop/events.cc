@@ -7,16 +7,9 @@ namespace masbak::trainer {
 
 namespace fs = std::filesystem;
 
-EventLog::EventLog(const fs::path& file) {
-  read_past(file);
-  appender_ = std::make_unique<base::LineAppender>(file);
-}
+EventLog::EventLog(const fs::path& file) : appender_(std::make_unique<base::LineAppender>(file)) { read_past(file); }
 
 void EventLog::read_past(const fs::path& file) {
-  if (!fs::exists(file)) return;
-  const std::string text = base::read_file(file);
-  const size_t whole = text.empty() ? 0 : text.rfind('\n') + 1;  // npos + 1 is 0
-  if (whole < text.size()) fs::resize_file(file, whole);
   base::read_json_lines(file, [&](int line, base::Json&& event) {
     const auto seq = event.is_object() ? event.value("seq", int64_t{0}) : int64_t{0};
     if (seq != seq_ + 1 || !event.contains("type")) {
