@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <sstream>
+#include <utility>
 
 #include "base/error.h"
 
@@ -39,6 +40,27 @@ int64_t read_count(const Fields& fields, const std::string& key, int64_t fallbac
                          ", found " + std::to_string(value));
   }
   return value;
+}
+
+int64_t read_bytes(const Fields& fields, const std::string& key, int64_t fallback) {
+  if (!fields.has(key)) return fallback;
+  const base::Json& value = fields.raw(key);
+  double bytes = value.is_number_integer() ? static_cast<double>(fields.get<int64_t>(key)) : 0;
+  if (value.is_string()) {
+    std::istringstream text(value.get<std::string>());
+    std::string unit, rest;
+    text >> bytes >> unit >> rest;
+    constexpr std::pair<const char*, double> kUnits[] = {{"B", 1},        {"KB", 1e3},     {"MB", 1e6},
+                                                         {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10},
+                                                         {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+    double factor = 0;
+    for (const auto& [name, size] : kUnits) factor = unit == name ? size : factor;
+    bytes *= rest.empty() ? factor : 0;
+  }
+  if (!(bytes >= 1 && bytes < 0x1p62)) {
+    fields.fail(key, "expected a number of bytes, or one with a unit such as 12GiB or 1.5GB, found " + value.dump());
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 std::string read_choice(const Fields& fields, const std::string& key, const std::string& fallback,

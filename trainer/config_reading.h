@@ -23,6 +23,9 @@ double read_number(const base::Fields& fields, const std::string& key, double fa
 int64_t read_count(const base::Fields& fields, const std::string& key, int64_t fallback, int64_t low,
                    int64_t high = std::numeric_limits<int32_t>::max());
 
+// Bytes: a whole number of them, or one with a unit such as 12GiB, 512 MiB or 1.5GB. At least one.
+int64_t read_bytes(const base::Fields& fields, const std::string& key, int64_t fallback);
+
 // One of `known`; one of `later` is UNIMPLEMENTED, another INVALID_ARGUMENT with the nearest.
 std::string read_choice(const base::Fields& fields, const std::string& key, const std::string& fallback,
                         const std::vector<std::string>& known, const std::vector<std::string>& later = {});

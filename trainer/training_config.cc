@@ -233,7 +233,14 @@ TrainingConfig TrainingConfig::read(const Fields& training, const std::string& o
   config.seed = static_cast<uint64_t>(read_count(training, "seed", 0, 0, std::numeric_limits<int64_t>::max()));
   config.dtype = read_dtype(training, config.dtype);
   config.device = read_device(training, config.device);
-  config.gradient_checkpointing = training.get<bool>("gradient_checkpointing", false);
+  config.checkpointing = Checkpointing::read(training);
+  config.memory_budget = read_bytes(training, "memory_budget", 0);
+  if (config.checkpointing.choice == Checkpointing::Choice::kAuto && config.device != "cpu" &&
+      config.memory_budget == 0) {
+    training.fail("gradient_checkpointing", "auto looks at the memory of the host, and the run is for device " +
+                                                config.device +
+                                                "; say how much it may take there with memory_budget, such as 70GiB");
+  }
   config.router_aux_loss_coef = read_number(training, "router_aux_loss_coef", 0.0, 0.0, 1e6);
   config.neftune_noise_alpha = read_number(training, "neftune_noise_alpha", 0.0, 0.0, 1e6);
   read_run(training, &config);
@@ -321,8 +328,9 @@ std::string TrainingConfig::to_yaml(const std::string& run_objective) const {
       << "\n  adam_epsilon: " << number_text(adam_epsilon) << "\n  seed: " << seed << "\n  dtype: " << dtype;
   // Not written for the CPU: a job of an earlier version resumes.
   if (device != "cpu") out << "\n  device: '" << device << "'";
-  out << "\n  gradient_checkpointing: " << gradient_checkpointing
-      << "\n  router_aux_loss_coef: " << number_text(router_aux_loss_coef) << "\n  eval_steps: " << eval_steps
+  out << "\n  gradient_checkpointing: " << checkpointing.to_yaml();
+  if (memory_budget > 0) out << "\n  memory_budget: " << memory_budget;
+  out << "\n  router_aux_loss_coef: " << number_text(router_aux_loss_coef) << "\n  eval_steps: " << eval_steps
       << "\n  save_steps: " << save_steps << "\n  save_total_limit: " << save_total_limit
       << "\n  load_best_model_at_end: " << load_best_model_at_end
       << "\n  early_stopping_patience: " << early_stopping_patience

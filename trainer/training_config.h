@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/document.h"
+#include "trainer/checkpointing.h"
 #include "trainer/data/dataset.h"
 
 namespace masbak::trainer {
@@ -67,7 +68,8 @@ struct TrainingConfig {
   uint64_t seed = 0;
   std::string dtype = "bfloat16";
   std::string device = "cpu";  // cpu, cuda or cuda:N
-  bool gradient_checkpointing = false;
+  Checkpointing checkpointing;
+  int64_t memory_budget = 0;  // bytes that the run's peak is to stay within; 0: what the system can give
   double router_aux_loss_coef = 0.0;
   double neftune_noise_alpha = 0.0;  // noise on embeddings while learning (sft); 0: none
   int64_t eval_steps = 50;

@@ -87,10 +87,10 @@ class CausalModel {
   // Called after a slot was replaced or an adapter's numbers changed: drops what was derived from them
   // (MLA's absorbed products).
   virtual void weights_changed() = 0;
-  // From now on hidden() keeps of each layer only its input for the gradient and computes the rest again in backward:
-  // the same numbers for less memory. `random` is what the layers' dropout draws from; undefined if nothing does.
-  // UNIMPLEMENTED if the model cannot.
-  virtual void checkpoint_gradients(const at::Generator& random);
+  // From now on hidden() keeps of some layers, one of `layers` for each, only their input for the gradient and computes
+  // the rest again in backward: the same numbers for less memory. `random` is what the layers' dropout draws from;
+  // undefined if nothing does. UNIMPLEMENTED if the model cannot.
+  virtual void checkpoint_gradients(const std::vector<bool>& layers, const at::Generator& random);
 };
 
 // A tensor of a file, and which part of a weight it fills: all of it, or of expert `expert` the rows from `row` on.

@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "models/layers/fused.h"
 #include "models/layers/recompute.h"
@@ -52,7 +54,8 @@ Batch make_batch(const std::vector<std::vector<int32_t>>& sequences) {
   return batch;
 }
 
-void CausalModel::checkpoint_gradients(const at::Generator&) {
+void CausalModel::checkpoint_gradients(const std::vector<bool>& layers, const at::Generator&) {
+  if (std::find(layers.begin(), layers.end(), true) == layers.end()) return;
   throw base::Error(base::Code::kUnimplemented, "gradient checkpointing is not built for models of this kind");
 }
 
@@ -104,11 +107,11 @@ at::Tensor Decoder::hidden(const Batch& batch, std::vector<RouterRecord>* router
   if (routers) routers->clear();
   at::Tensor x_TD =
       scaled(embedding_->forward(batch.ids_T.to(parts_.embedding_VD.device())), parts_.embedding_multiplier);
-  const bool again_later = checkpointed_ && c10::GradMode::is_enabled();
+  const bool again_later = !checkpointed_.empty() && c10::GradMode::is_enabled();
   for (size_t i = 0; i < parts_.layers.size(); ++i) {
     const bool routing = routers != nullptr;
     const std::vector<at::Tensor> results =
-        again_later
+        again_later && checkpointed_[i]
             ? recompute(
                   x_TD, [this, i, context, routing](const at::Tensor& x) { return run_layer(i, x, context, routing); },
                   random_)
@@ -127,8 +130,11 @@ at::Tensor Decoder::logits(const at::Tensor& hidden_ND) {
   return parts_.logits_divisor == 1 ? logits_NV : logits_NV / parts_.logits_divisor;
 }
 
-void Decoder::checkpoint_gradients(const at::Generator& random) {
-  checkpointed_ = true;
+void Decoder::checkpoint_gradients(const std::vector<bool>& layers, const at::Generator& random) {
+  if (layers.size() != parts_.layers.size()) {
+    throw base::Error(base::Code::kInternal, "checkpointing of another number of layers than there are");
+  }
+  checkpointed_ = layers;
   random_ = random;
 }
 

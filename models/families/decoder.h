@@ -46,7 +46,7 @@ class Decoder final : public CausalModel {
   std::unique_ptr<CausalModel> share() const override;
   at::Tensor embedding_weight() const override { return parts_.embedding_VD; }
   void weights_changed() override;
-  void checkpoint_gradients(const at::Generator& random) override;
+  void checkpoint_gradients(const std::vector<bool>& layers, const at::Generator& random) override;
 
  private:
   // A layer's result, and where it has experts the router's scores and choice.
@@ -55,7 +55,7 @@ class Decoder final : public CausalModel {
 
   DecoderParts parts_;
   std::shared_ptr<TokenEmbedding> embedding_;
-  bool checkpointed_ = false;
+  std::vector<bool> checkpointed_;  // none, or one for each layer
   at::Generator random_;
 };
 

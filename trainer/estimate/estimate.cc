@@ -33,8 +33,11 @@ constexpr int64_t kRuntime = int64_t{260} << 20;
 // Of what the heap holds, what lies between the pieces in use.
 constexpr double kFragments = 0.04;
 // The same of the pool of tensors: 2 to 4 of a hundred were measured, and more behind weights that were converted one
-// by one. Rather above, since an estimate that is too low costs more than one that is too high.
-constexpr double kPoolFragments = 0.06, kCopiedFragments = 0.06;
+// by one, and where layers are computed again. Rather above, since an estimate that is too low costs more than one that
+// is too high.
+constexpr double kPoolFragments = 0.06, kCopiedFragments = 0.06, kAgainFragments = 0.03;
+// What a run does and a probe does not: the code, and small things, of data, promise and checkpoints.
+constexpr int64_t kUntried = int64_t{8} << 20;
 // Of the rest, what differs from run to run.
 constexpr double kSpread = 0.03;
 // A probe may take so many operations and so much memory; beyond, an answer by arithmetic is worth more than a wait.
@@ -58,12 +61,12 @@ double measured_rate(const std::string& dtype) {
   return operations / seconds;
 }
 
-// Operations for a token: forward, the gradient of the inputs, that of the adapter, and with checkpointing the forward
-// again; a reference is one more forward.
+// Operations for a token: forward, the gradient of the inputs, that of the adapter, and of `again`, a share of the
+// layers, the forward a second time; a reference is one more forward.
 double operations_per_token(const RunConfig& run, const ModelShapes& shapes, const adapters::Plan& plan,
-                            const BatchShape& batch) {
+                            const BatchShape& batch, double again) {
   const auto active = static_cast<double>(shapes.info.active_parameters);
-  const double passes = 2 + (run.training.gradient_checkpointing ? 1 : 0) + (needs_reference(run.objective) ? 1 : 0);
+  const double passes = 2 + again + (needs_reference(run.objective) ? 1 : 0);
   const double trained = static_cast<double>(plan.trainable_parameters) *
                          (shapes.info.experts > 0 ? active / static_cast<double>(shapes.info.parameters) : 1.0);
   const double attention = 2.0 * static_cast<double>(batch.longest * shapes.info.hidden * shapes.info.layers);
@@ -88,7 +91,9 @@ base::Json Estimate::to_json() const {
           {"parts", parts_json},
           {"available_memory_bytes", available_memory_bytes},
           {"measured_layers", measured_layers},
-          {"fits", available_memory_bytes < 0 || peak_memory_bytes <= available_memory_bytes},
+          {"memory_budget_bytes", memory_budget_bytes > 0 ? base::Json(memory_budget_bytes) : base::Json()},
+          {"fits", fits()},
+          {"checkpointed_layers", checkpointed_layers},
           {"trainable_parameters", trainable_parameters},
           {"tokens_per_batch", tokens_per_batch},
           {"total_steps", total_steps},
@@ -98,10 +103,11 @@ base::Json Estimate::to_json() const {
 }
 
 std::string Estimate::advice(const RunConfig& run) const {
-  if (available_memory_bytes < 0 || peak_memory_bytes <= available_memory_bytes) return "";
+  if (fits()) return "";
+  const bool is_budget = memory_budget_bytes > 0 && available_memory_bytes == memory_budget_bytes;
   std::ostringstream text;
-  text << "the run needs about " << gibibytes(peak_memory_bytes) << " and " << gibibytes(available_memory_bytes)
-       << " are available";
+  text << "the run needs about " << gibibytes(peak_memory_bytes) << " and " << (is_budget ? "memory_budget is " : "")
+       << gibibytes(available_memory_bytes) << (is_budget ? "" : " are available");
   int64_t weights = 0, batch = 0, trained = 0;
   for (const auto& [name, bytes] : parts) {
     if (name.starts_with("weights")) weights += bytes;
@@ -120,7 +126,7 @@ std::string Estimate::advice(const RunConfig& run) const {
   text << "; lower";
   if (run.training.batch_size > 1) text << " per_device_train_batch_size (now " << run.training.batch_size << "),";
   text << " max_length (now " << run.training.max_length << ")";
-  if (!run.training.gradient_checkpointing) text << ", or set gradient_checkpointing: true";
+  if (run.training.checkpointing.may_save()) text << ", or set gradient_checkpointing: auto";
   return text.str();
 }
 
@@ -143,107 +149,216 @@ TrainedBytes trained_bytes(const RunConfig& run, const adapters::Plan& plan, con
   return {trained * (1 + copies), trained * seats, 2 * trained};
 }
 
-// By the formulas alone.
-void calculate(const RunConfig& run, const ModelShapes& shapes, const WeightMemory& weights, const adapters::Plan& plan,
-               const LargestBatches& batches, Estimate* result) {
-  StepMemory step;
-  for (const auto& examples : batches.train) {
-    const StepMemory one = step_memory(run, shapes, plan, batch_shape(examples, run.objective));
-    if (one.activations + one.workspace + one.logits > step.activations + step.workspace + step.logits) step = one;
+// What estimates of one run have in common, which differ in the layers that are computed again.
+class Estimator {
+ public:
+  explicit Estimator(const RunConfig& run)
+      : run_(run),
+        shapes_(model_shapes(run)),
+        weights_(weight_memory(run, shapes_)),
+        plan_(run_plan(run, shapes_.places)),
+        batches_(largest_batches(run)),
+        none_(static_cast<size_t>(shapes_.info.layers), false),
+        all_(none_.size(), true) {
+    const int64_t budget = run.training.memory_budget;
+    common_.trainable_parameters = plan_.trainable_parameters;
+    common_.total_steps = batches_.total_steps;
+    common_.total_tokens = batches_.total_tokens;
+    common_.available_memory_bytes = available_memory_bytes();
+    common_.memory_budget_bytes = budget;
+    const bool is_less = common_.available_memory_bytes < 0 || budget < common_.available_memory_bytes;
+    if (budget > 0 && (is_less || run.training.device != "cpu")) common_.available_memory_bytes = budget;
+    for (const auto& examples : batches_.train) {
+      common_.tokens_per_batch = std::max(common_.tokens_per_batch, batch_shape(examples, run.objective).tokens);
+    }
   }
-  const TrainedBytes trained = trained_bytes(run, plan, batches);
-  const int64_t heap = weights.copied + trained.all() + step.activations + step.workspace + step.logits;
-  result->parts = {{"weights_mapped_bytes", weights.mapped},
-                   {"weights_copied_bytes", weights.copied},
-                   {"adapter_bytes", trained.adapter},
-                   {"gradients_bytes", trained.gradients},
-                   {"optimizer_bytes", trained.optimizer},
-                   {"activations_bytes", step.activations},
-                   {"workspace_bytes", step.workspace + step.logits},
-                   {"runtime_bytes", kRuntime + static_cast<int64_t>(kFragments * static_cast<double>(heap))}};
-}
 
-// Whether the first layers can be loaded and trained in seconds, by the formulas.
-bool worth_probing(const RunConfig& run, const ModelShapes& shapes, const adapters::Plan& plan,
-                   const LargestBatches& batches, const Estimate& calculated) {
-  // What is measured is the memory of the host.
-  if (batches.train.empty() || run.training.device != "cpu") return false;
-  const double share = static_cast<double>(layers_to_probe(shapes, plan)) / static_cast<double>(shapes.info.layers);
-  const auto ends = static_cast<double>(2 * shapes.info.vocabulary * shapes.info.hidden);  // embedding and head
-  double operations = 0, bytes = 0;
-  for (const auto& examples : batches.train) {
-    const BatchShape shape = batch_shape(examples, run.objective);
-    operations += 2 * static_cast<double>(shape.tokens) * operations_per_token(run, shapes, plan, shape) * share;
-    operations += 2 * static_cast<double>(shape.labelled) * 3 * ends;
-  }
-  for (const auto& [name, size] : calculated.parts) {
-    const auto part = static_cast<double>(size);
-    bytes += name == "runtime_bytes" || name == "workspace_bytes" ? 0 : part * share;
-    if (name == "workspace_bytes") bytes += part;
-  }
-  bytes += ends * 2;
-  const auto available = static_cast<double>(calculated.available_memory_bytes);
-  const double most = std::max(static_cast<double>(kMostProbeBytes), available / 4);
-  return operations < kMostOperations && bytes < most && (available < 0 || bytes < available / 2);
-}
+  const ModelShapes& shapes() const { return shapes_; }
 
-// What was measured in the place of what was calculated.
-void adopt(const RunConfig& run, const ModelShapes& shapes, const LargestBatches& batches, const Probe& probe,
-           Estimate* result) {
-  std::vector<std::pair<std::string, int64_t>> parts;
-  int64_t held = 0, copied = 0;  // of the tensors, what is there all the time; of that, converted weights
-  for (const auto& [name, size] : result->parts) {
-    if (name == "activations_bytes" || name == "workspace_bytes" || name == "runtime_bytes") continue;
-    parts.push_back({name, size});
-    if (name != "weights_mapped_bytes") held += size;
-    if (name == "weights_copied_bytes") copied = size;
+  // Tries the first layers as `again` has them where that is worth it; all or none of them where it has some.
+  void measure(const std::vector<bool>& again) {
+    measures_ = true;
+    if (!worth_probing(again)) return;
+    if (again != all_ && !with_none_) with_none_ = try_layers(Checkpointing::Choice::kNone);
+    if (again != none_ && !with_all_) with_all_ = try_layers(Checkpointing::Choice::kAll);
   }
-  parts.push_back({"activations_bytes", std::max<int64_t>(0, probe.tensors - held)});
-  const int64_t sizes = further_product_sizes(run, shapes, batches, probe, models::sizes_are_free());
-  parts.push_back({"machine_code_bytes", sizes * kBytesOfProductSize});
-  const auto fragments = static_cast<int64_t>(kPoolFragments * static_cast<double>(probe.tensors) +
-                                              kCopiedFragments * static_cast<double>(copied));
-  const auto spread = static_cast<int64_t>(kSpread * static_cast<double>(probe.program + sizes * kBytesOfProductSize));
-  parts.push_back({"runtime_bytes", probe.program + fragments + spread});
-  result->parts = std::move(parts);
-  result->measured_layers = probe.layers;
+
+  Estimate estimate(const std::vector<bool>& again) {
+    Estimate result = common_;
+    result.checkpointed_layers = std::count(again.begin(), again.end(), true);
+    calculate(again, &result);
+    const std::optional<Probe> probed = measured(again);
+    if (probed) adopt(*probed, &result);
+    // The copy of the best adapter is made at an evaluation.
+    if (run_.training.keeps_best() && !batches_.eval.empty()) {
+      result.parts.push_back({"best_adapter_bytes", 4 * plan_.numbers()});
+    }
+    for (const auto& [name, bytes] : result.parts) result.peak_memory_bytes += bytes;
+    // While the last weight is converted, it and what it comes from are there; of machine code there is none yet.
+    const int64_t loading = kRuntime / 2 + weights_.mapped + weights_.copied + weights_.largest_source;
+    result.parts.push_back({"loading_bytes", std::max<int64_t>(0, loading - result.peak_memory_bytes)});
+    result.peak_memory_bytes += result.parts.back().second;
+    if (!measures_ || batches_.train.empty()) return result;
+    const BatchShape first = batch_shape(batches_.train.front(), run_.objective);
+    if (!probed && rate_ == 0) rate_ = measured_rate(run_.training.dtype);
+    result.tokens_per_second =
+        probed ? static_cast<double>(first.tokens) / probed->seconds
+               : kShareOfRate * rate_ / operations_per_token(run_, shapes_, plan_, first, share(again));
+    result.seconds = static_cast<double>(result.total_tokens) / result.tokens_per_second;
+    return result;
+  }
+
+ private:
+  static double share(const std::vector<bool>& again) {
+    return static_cast<double>(std::count(again.begin(), again.end(), true)) / static_cast<double>(again.size());
+  }
+
+  // Of the batch that takes most, by all threads.
+  StepMemory step(const std::vector<bool>& again) const {
+    StepMemory most;
+    for (const auto& examples : batches_.train) {
+      StepMemory all;
+      for (const auto& part : Passes::parts(examples, run_.objective, run_.training, run_.adapter.lora_dropout)) {
+        const StepMemory own = step_memory(run_, shapes_, plan_, batch_shape(part, run_.objective), again);
+        all.activations += own.activations;
+        all.workspace += own.workspace;
+      }
+      if (all.peak() > most.peak()) most = all;
+    }
+    return most;
+  }
+
+  // By the formulas alone.
+  void calculate(const std::vector<bool>& again, Estimate* result) const {
+    const StepMemory most = step(again);
+    const TrainedBytes trained = trained_bytes(run_, plan_, batches_);
+    const int64_t heap = weights_.copied + trained.all() + most.peak();
+    result->parts = {{"weights_mapped_bytes", weights_.mapped},
+                     {"weights_copied_bytes", weights_.copied},
+                     {"adapter_bytes", trained.adapter},
+                     {"gradients_bytes", trained.gradients},
+                     {"optimizer_bytes", trained.optimizer},
+                     {"activations_bytes", most.activations},
+                     {"workspace_bytes", most.workspace},
+                     {"runtime_bytes", kRuntime + static_cast<int64_t>(kFragments * static_cast<double>(heap))}};
+  }
+
+  // Whether the first layers can be loaded and trained in seconds, by the formulas.
+  bool worth_probing(const std::vector<bool>& again) const {
+    // What is measured is the memory of the host.
+    if (batches_.train.empty() || run_.training.device != "cpu") return false;
+    Estimate calculated;
+    calculate(again == all_ ? all_ : none_, &calculated);
+    const double first = static_cast<double>(layers_to_probe(shapes_, plan_)) / static_cast<double>(none_.size());
+    const auto ends = static_cast<double>(2 * shapes_.info.vocabulary * shapes_.info.hidden);  // embedding and head
+    double operations = 0, bytes = 0;
+    for (const auto& examples : batches_.train) {
+      const BatchShape shape = batch_shape(examples, run_.objective);
+      const double each = operations_per_token(run_, shapes_, plan_, shape, share(again));
+      operations += 2 * static_cast<double>(shape.tokens) * each * first;
+      operations += 2 * static_cast<double>(shape.labelled) * 3 * ends;
+    }
+    for (const auto& [name, size] : calculated.parts) {
+      const auto part = static_cast<double>(size);
+      bytes += name == "runtime_bytes" || name == "workspace_bytes" ? 0 : part * first;
+      if (name == "workspace_bytes") bytes += part;
+    }
+    bytes += ends * 2;
+    const auto available = static_cast<double>(common_.available_memory_bytes);
+    const double most = std::max(static_cast<double>(kMostProbeBytes), available / 4);
+    return operations < kMostOperations && bytes < most && (available < 0 || bytes < available / 2);
+  }
+
+  std::optional<Probe> try_layers(Checkpointing::Choice choice) const {
+    RunConfig run = run_;
+    run.training.checkpointing = {choice};
+    return probe(run, shapes_, plan_, batches_);
+  }
+
+  // What was measured, or lies between what was measured with none and with all of the layers computed again.
+  std::optional<Probe> measured(const std::vector<bool>& again) const {
+    if (again == none_) return with_none_;
+    if (again == all_) return with_all_;
+    if (!with_none_ || !with_all_) return std::nullopt;
+    Probe probe = *with_none_;
+    const auto saved = static_cast<double>(step(none_).peak() - step(again).peak()) * saved_share();
+    probe.tensors = std::max(with_all_->tensors, with_none_->tensors - static_cast<int64_t>(saved));
+    probe.program = std::max(with_none_->program, with_all_->program);
+    probe.seconds += share(again) * (with_all_->seconds - with_none_->seconds);
+    return probe;
+  }
+
+  // Of what the formulas say that layers save, how much they do: by the last, since others of its kind were tried; else
+  // by all.
+  double saved_share() const {
+    std::vector<bool> last = none_;
+    last.back() = true;
+    int64_t formula = step(none_).activations - step(last).activations;
+    int64_t measured = with_none_->further - with_all_->further;
+    if (with_none_->further == 0) {
+      formula = step(none_).peak() - step(all_).peak();
+      measured = with_none_->tensors - with_all_->tensors;
+    }
+    return formula > 0 && measured > 0 ? static_cast<double>(measured) / static_cast<double>(formula) : 0;
+  }
+
+  // What was measured in the place of what was calculated.
+  void adopt(const Probe& probe, Estimate* result) const {
+    std::vector<std::pair<std::string, int64_t>> parts;
+    int64_t held = 0, copied = 0;  // of the tensors, what is there all the time; of that, converted weights
+    for (const auto& [name, size] : result->parts) {
+      if (name == "activations_bytes" || name == "workspace_bytes" || name == "runtime_bytes") continue;
+      parts.push_back({name, size});
+      if (name != "weights_mapped_bytes") held += size;
+      if (name == "weights_copied_bytes") copied = size;
+    }
+    parts.push_back({"activations_bytes", std::max<int64_t>(0, probe.tensors - held)});
+    const int64_t sizes = further_product_sizes(run_, shapes_, batches_, probe, models::sizes_are_free());
+    parts.push_back({"machine_code_bytes", sizes * kBytesOfProductSize});
+    const double pool_fragments = kPoolFragments + (result->checkpointed_layers > 0 ? kAgainFragments : 0);
+    const auto fragments = static_cast<int64_t>(pool_fragments * static_cast<double>(probe.tensors) +
+                                                kCopiedFragments * static_cast<double>(copied));
+    const auto spread =
+        static_cast<int64_t>(kSpread * static_cast<double>(probe.program + sizes * kBytesOfProductSize));
+    parts.push_back({"runtime_bytes", probe.program + kUntried + fragments + spread});
+    result->parts = std::move(parts);
+    result->measured_layers = probe.layers;
+  }
+
+  const RunConfig& run_;
+  const ModelShapes shapes_;
+  const WeightMemory weights_;
+  const adapters::Plan plan_;
+  const LargestBatches batches_;
+  const std::vector<bool> none_, all_;
+  Estimate common_;
+  bool measures_ = false;
+  double rate_ = 0;
+  std::optional<Probe> with_none_, with_all_;
+};
+
+// Whether a run of so much will fit. What is calculated is right to a third.
+bool fits_surely(Estimate estimate) {
+  if (estimate.measured_layers == 0) estimate.peak_memory_bytes += estimate.peak_memory_bytes / 3;
+  return estimate.fits();
 }
 
 }  // namespace
 
 Estimate estimate(const RunConfig& run, bool measure) {
-  Estimate result;
-  const ModelShapes shapes = model_shapes(run);
-  const WeightMemory weights = weight_memory(run, shapes);
-  const adapters::Plan plan = run_plan(run, shapes.places);
-  const LargestBatches batches = largest_batches(run);
-  result.trainable_parameters = plan.trainable_parameters;
-  result.total_steps = batches.total_steps;
-  result.total_tokens = batches.total_tokens;
-  result.available_memory_bytes = available_memory_bytes();
-  for (const auto& examples : batches.train) {
-    result.tokens_per_batch = std::max(result.tokens_per_batch, batch_shape(examples, run.objective).tokens);
+  Estimator estimator(run);
+  std::vector<bool> again = run.training.checkpointing.of(estimator.shapes().info.layers);
+  if (measure) estimator.measure(again);
+  Estimate best = estimator.estimate(again);
+  if (run.training.checkpointing.choice != Checkpointing::Choice::kAuto || fits_surely(best)) return best;
+  for (size_t layer = 0; layer < again.size(); ++layer) {
+    again[layer] = true;
+    if (measure && layer == 0) estimator.measure(again);
+    Estimate next = estimator.estimate(again);
+    if (next.peak_memory_bytes < best.peak_memory_bytes) best = std::move(next);
+    if (fits_surely(best)) break;
   }
-  calculate(run, shapes, weights, plan, batches, &result);
-  std::optional<Probe> probed;
-  if (measure && worth_probing(run, shapes, plan, batches, result)) probed = probe(run, shapes, plan, batches);
-  if (probed) adopt(run, shapes, batches, *probed, &result);
-  // The copy of the best adapter is made at an evaluation.
-  if (run.training.keeps_best() && !batches.eval.empty()) {
-    result.parts.push_back({"best_adapter_bytes", 4 * plan.numbers()});
-  }
-  for (const auto& [name, bytes] : result.parts) result.peak_memory_bytes += bytes;
-  // While the last weight is converted, it and what it comes from are there; of machine code there is none yet.
-  const int64_t loading = kRuntime / 2 + weights.mapped + weights.copied + weights.largest_source;
-  result.parts.push_back({"loading_bytes", std::max<int64_t>(0, loading - result.peak_memory_bytes)});
-  result.peak_memory_bytes += result.parts.back().second;
-  if (!measure || batches.train.empty()) return result;
-  const BatchShape first = batch_shape(batches.train.front(), run.objective);
-  result.tokens_per_second =
-      probed ? static_cast<double>(first.tokens) / probed->seconds
-             : kShareOfRate * measured_rate(run.training.dtype) / operations_per_token(run, shapes, plan, first);
-  result.seconds = static_cast<double>(result.total_tokens) / result.tokens_per_second;
-  return result;
+  return best;
 }
 
 }  // namespace masbak::trainer

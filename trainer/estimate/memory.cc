@@ -120,27 +120,25 @@ class LayerMemory {
 }  // namespace
 
 StepMemory step_memory(const RunConfig& run, const ModelShapes& shapes, const adapters::Plan& plan,
-                       const BatchShape& batch) {
+                       const BatchShape& batch, const std::vector<bool>& again) {
   const int64_t size = run.training.dtype == "float32" ? 4 : 2;
   const int64_t state = batch.tokens * shapes.info.hidden * size;
+  const int64_t ends = 2 * state + 2 * batch.labelled * shapes.info.hidden * size;
   LayerMemory layer(shapes, plan, batch, size);
-  StepMemory memory;
-  int64_t most = 0;
+  int64_t held = ends, peak = 0;
+  // On the way back to a layer what the later ones held is gone, so that its own comes beside that of the earlier ones.
   for (int64_t i = 0; i < shapes.info.layers; ++i) {
     layer.add(i);
-    memory.activations += run.training.gradient_checkpointing ? state : layer.kept;
-    most = std::max(most, layer.kept);
-    memory.workspace = std::max(memory.workspace, layer.workspace);
+    const bool is_again = again[static_cast<size_t>(i)];
+    held += is_again ? state : layer.kept;
+    peak = std::max(peak, held + (is_again ? layer.kept : 0) + layer.workspace);
   }
-  if (run.training.gradient_checkpointing) memory.workspace += most;  // one layer at a time is computed again
-  const int64_t labelled_state = batch.labelled * shapes.info.hidden * size;
-  memory.activations += 2 * state + 2 * labelled_state;
   // Preferences look at the logits in float32, beside the model's own.
   const bool sft = run.objective == "sft";
   const int64_t rows = std::min(batch.labelled, logit_rows(shapes.info.vocabulary, sft ? size : 4));
   const int64_t copies = sft ? size : size + 3 * 4;
-  memory.logits = rows * shapes.info.vocabulary * copies;
-  return memory;
+  peak = std::max(peak, held + rows * shapes.info.vocabulary * copies);
+  return {held, peak - held};
 }
 
 }  // namespace masbak::trainer

@@ -140,7 +140,8 @@ std::optional<Probe> probe(const RunConfig& run, const ModelShapes& shapes, cons
     result.program = resident_without(run.model) - static_cast<int64_t>(tensor_pool()->resident_bytes());
     if (further > 0) {
       result.seconds += static_cast<double>(further) * std::max(0.0, result.seconds - less.seconds);
-      result.tensors += further * std::max<int64_t>(0, result.tensors - less.tensors);
+      result.further = std::max<int64_t>(0, result.tensors - less.tensors);
+      result.tensors += further * result.further;
     }
   } catch (const std::bad_alloc&) {
     return std::nullopt;

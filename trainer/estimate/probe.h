@@ -15,6 +15,7 @@ namespace masbak::trainer {
 struct Probe {
   int64_t tensors = 0;  // of the whole model: most bytes of tensors at a time, copied weights included
   int64_t program = 0;  // resident bytes beside tensors and the files of the model
+  int64_t further = 0;  // of tensors, what each layer behind those that were tried adds; 0 where all were tried
   double seconds = 0;   // of a step over the first of LargestBatches::train, by the whole model
   int64_t layers = 0;   // how many were loaded and trained
   // Of the rows of a part of a batch, what each expert of these layers got; and how many rows that were.

@@ -32,6 +32,13 @@ void remove_leftovers(const fs::path& checkpoints) {
   for (const fs::path& path : leftovers) fs::remove_all(path);
 }
 
+// What decides about the numbers learnt: a run may go on with more layers computed again, or fewer.
+std::string learning_yaml(RunConfig run) {
+  run.training.checkpointing = {};
+  run.training.memory_budget = 0;
+  return run.to_yaml();
+}
+
 }  // namespace
 
 // Not getrusage's ru_maxrss: a new program begins with that of the process that started it.
@@ -67,7 +74,7 @@ void Job::prepare() {
   progress_ = std::make_unique<Progress>(batches_->total_steps());
   state_.digests = {{"model", models::model_digest(run_.model)},
                     {"plan", adapter_.plan.digest()},
-                    {"run", base::digest_bytes(run_.to_yaml())}};
+                    {"run", base::digest_bytes(learning_yaml(run_))}};
   if (adapter_is_old) state_.digests["start"] = adapters::adapter_digest(run_.adapter.path);
   for (const auto& [name, digest] : data_.digests) state_.digests["dataset_" + name] = digest;
 }
@@ -113,6 +120,8 @@ void Job::load(const FoundCheckpoint& found) {
 void Job::start() {
   const adapters::Plan& plan = adapter_.plan;
   base::write_file_durably(folder_ / "plan.json", plan.to_json().dump(2) + "\n");
+  const std::vector<bool> layers = run_.training.checkpointing.of(model_->info().layers);
+  const auto again = std::count(layers.begin(), layers.end(), true);
   Json rows = Json::object();
   for (const DatasetReport& report : data_.reports) rows[report.file] = report.examples;
   events_.write("started", {{"plan",
@@ -123,11 +132,16 @@ void Job::start() {
                             {"digests", state_.digests},
                             {"rows", rows},
                             {"packing", packing_json(*batches_, run_.training)},
+                            {"checkpointed_layers", again},
                             {"total_steps", batches_->total_steps()},
                             {"resumed_from_step", resumed_from_}});
   progress_->note("training " + std::to_string(plan.trainable_parameters) + " parameters in " +
                   std::to_string(plan.targets.size()) + " places for " + std::to_string(batches_->total_steps()) +
                   " steps" + (resumed_from_ > 0 ? ", from step " + std::to_string(resumed_from_) : ""));
+  if (again > 0) {
+    progress_->note("computing " + std::to_string(again) + " of " + std::to_string(layers.size()) +
+                    " layers again on the way back, to save memory");
+  }
   progress_->note(packing_line(*batches_, run_.training));
 }
 

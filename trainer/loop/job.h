@@ -23,7 +23,7 @@ namespace masbak::trainer {
 
 class Job {
  public:
-  // `run` must outlive the object.
+  // `run` must outlive the object; it is read from run() on.
   Job(const RunConfig& run, const std::filesystem::path& folder, bool resume);
 
   void run();

@@ -95,7 +95,7 @@ Passes::Seat& Passes::seat(size_t index) {
     }
     own.model = base_->share();
     adapters::attach(*own.model, *own.adapter);
-    if (training_.gradient_checkpointing) own.model->checkpoint_gradients({});
+    own.model->checkpoint_gradients(training_.checkpointing.of(own.model->info().layers), {});
     own.objective = make_objective(objective_name_, training_, *own.model, reference_, nullptr);
     seats_.push_back(std::move(own));
   }

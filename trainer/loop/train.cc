@@ -27,20 +27,28 @@ bool finished(const fs::path& job) {
 // What is calculated is right to a third; where memory is not that much more, it is measured.
 constexpr double kSafe = 1.6;
 
-void require_memory(const RunConfig& run) {
+// Plans which layers are computed again, where the run leaves that open. `refuse`: RESOURCE_EXHAUSTED for a run that
+// memory will not hold.
+void fit_memory(RunConfig* run, bool refuse) {
+  Checkpointing& checkpointing = run->training.checkpointing;
+  const bool plans = checkpointing.choice == Checkpointing::Choice::kAuto;
+  if (!plans && !refuse) return;
   std::string advice;
   try {
-    Estimate needed = estimate(run, /*measure=*/false);
+    Estimate needed = estimate(*run, /*measure=*/false);
     const auto near = static_cast<double>(needed.peak_memory_bytes) * kSafe;
-    if (needed.available_memory_bytes < 0 || near < static_cast<double>(needed.available_memory_bytes)) return;
-    if (tensor_pool()) needed = estimate(run, /*measure=*/true);
-    advice = needed.advice(run);
+    const bool has_room =
+        needed.available_memory_bytes < 0 || near < static_cast<double>(needed.available_memory_bytes);
+    if (has_room && needed.checkpointed_layers == 0) return;
+    if (tensor_pool()) needed = estimate(*run, /*measure=*/true);
+    advice = needed.advice(*run);
+    if (plans) checkpointing.first = needed.checkpointed_layers;
   } catch (const base::Error&) {
     return;  // the run itself says what is wrong with it
   }
-  if (advice.empty()) return;
+  if (advice.empty() || !refuse) return;
   throw base::Error(base::Code::kResourceExhausted, advice + "; train --ignore-memory-estimate starts it all the same",
-                    {run.file.string(), 0, ""});
+                    {run->file.string(), 0, ""});
 }
 
 // By type, or by the words of LibTorch's allocator and of oneDNN.
@@ -56,7 +64,8 @@ bool out_of_memory(const std::exception& error) {
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 base::Error memory_ran_out(const RunConfig& run) {
-  std::string advice = "lower per_device_train_batch_size or max_length, or set gradient_checkpointing: true";
+  std::string advice = "lower per_device_train_batch_size or max_length";
+  if (run.training.checkpointing.may_save()) advice += ", or set gradient_checkpointing: auto";
   try {
     const Estimate needed = estimate(run, /*measure=*/false);
     advice = "the run needs about " + std::to_string(needed.peak_memory_bytes >> 20) + " MiB; " + advice;
@@ -68,7 +77,7 @@ base::Error memory_ran_out(const RunConfig& run) {
 
 }  // namespace
 
-void train(const RunConfig& run, const fs::path& job, bool resume, bool check_memory) {
+void train(const RunConfig& given, const fs::path& job, bool resume, bool check_memory) {
   const bool old = fs::exists(job / "events.jsonl") && fs::file_size(job / "events.jsonl") > 0;
   if (old && !resume) {
     throw base::Error(base::Code::kAlreadyExists,
@@ -80,11 +89,12 @@ void train(const RunConfig& run, const fs::path& job, bool resume, bool check_me
     return;
   }
   fs::create_directories(job);
-  write_run_file(run, job);
+  write_run_file(given, job);
   fs::remove(job / "result.json");
+  RunConfig run = given;
   Job work(run, job, resume);
   try {
-    if (check_memory) require_memory(run);
+    fit_memory(&run, /*refuse=*/check_memory);
     work.run();
   } catch (const base::Error& error) {
     work.fail(error);

@@ -86,7 +86,7 @@ Trainer::Trainer(models::CausalModel& model, adapters::Adapter& adapter, const s
   optimizer_->set_shares(shares);
   std::unique_ptr<models::CausalModel> base = model_.share();
   adapters::attach(model_, adapter_);
-  if (training.gradient_checkpointing) model_.checkpoint_gradients(adapter_.dropout->generator);
+  model_.checkpoint_gradients(training.checkpointing.of(model_.info().layers), adapter_.dropout->generator);
   if (training.neftune_noise_alpha > 0) {
     noise_ = std::make_unique<EmbeddingNoise>(training.neftune_noise_alpha, adapter_.dropout->generator);
     noise_->attach(model_);

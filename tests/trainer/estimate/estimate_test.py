@@ -1,5 +1,6 @@
 """`masbak-worker estimate` beside the measured peak of the run it speaks of (VmHWM, which counts mapped weights):
-within 10 % of it, and never more than 3 % below.
+within 10 % of it, and never more than 3 % below. And a run that plans for a budget: it stays within, and learns the
+same.
 
 In CI the runs of RUNS. By hand, `estimate_test.py --all` prints MORE too, and the parts of each estimate with --parts.
 """
@@ -28,6 +29,7 @@ GROUPED = dict(
     num_key_value_heads=4, max_position_embeddings=2048)
 MODELS = {
     "deepseek_v3": LATENT,
+    "deepseek_v3 deep": {**LATENT, "num_hidden_layers": 10, "hidden_size": 256},
     "deepseek_v2": {**LATENT, "topk_method": "greedy", "n_group": None, "topk_group": None, "q_lora_rank": None},
     "llama": {**GROUPED, "intermediate_size": 2048, "num_hidden_layers": 6},
     "mixtral": {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
@@ -38,7 +40,7 @@ MODELS = {
 
 
 def model_folder(family, stored):
-    folder = FOLDER / f"{family}-{stored}"
+    folder = FOLDER / f"{family.replace(' ', '-')}-{stored}"
     if folder.exists():
         return folder
     if stored in ("nf4", "int8"):
@@ -46,7 +48,7 @@ def model_folder(family, stored):
         return folder
     torch.manual_seed(0)
     torch.set_default_dtype(getattr(torch, stored))
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **MODELS[family])).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(family.split()[0], **MODELS[family])).save_pretrained(folder)
     torch.set_default_dtype(torch.float32)
     return folder
 
@@ -87,6 +89,8 @@ RUNS = {
     "experts": ("deepseek_v3", "bfloat16", "bfloat16", ["attention", "experts"], 16, 2, 512, {}),
     "checkpointed": ("deepseek_v3", "bfloat16", "bfloat16", ["attention", "experts"], 16, 2, 1024,
                      {"gradient_checkpointing": True}),
+    "some-again": ("deepseek_v3 deep", "bfloat16", "bfloat16", ["attention", "experts"], 16, 2, 1024,
+                   {"gradient_checkpointing": 5}),
     "nf4": ("deepseek_v3", "nf4", "bfloat16", ["attention"], 16, 2, 512, {}),
     "latent-v2": ("deepseek_v2", "bfloat16", "float32", ["attention"], 8, 1, 768, {}),
     "llama": ("llama", "bfloat16", "bfloat16", ["all-linear"], 32, 4, 512, {}),
@@ -110,6 +114,10 @@ MORE = {
     "head": ("llama", "bfloat16", "bfloat16", ["attention"], 16, 2, 512, {"adapter": {"modules_to_save": ["lm_head"]}}),
     "nf4-experts": ("qwen3_moe", "nf4", "bfloat16", ["attention", "experts"], 16, 2, 512, {}),
     "int8-f32": ("mixtral", "int8", "float32", ["attention"], 16, 2, 512, {}),
+    "last-again": ("deepseek_v3 deep", "bfloat16", "bfloat16", ["attention"], 16, 1, 1024,
+                   {"gradient_checkpointing": [6, 7, 8, 9]}),
+    "llama-again": ("llama", "float32", "float32", ["all-linear"], 8, 2, 1024, {"gradient_checkpointing": 3}),
+    "all-but-one": ("qwen3_moe", "bfloat16", "bfloat16", ["experts"], 8, 2, 1024, {"gradient_checkpointing": 4}),
     "accumulated": ("granitemoe", "bfloat16", "bfloat16", ["all-linear"], 64, 2, 256,
                     {"gradient_accumulation_steps": 3}),
 }
@@ -131,6 +139,45 @@ def test_the_estimate_is_near_the_measured_peak():
     offs = {name: check(name, run) for name, run in runs.items()}
     bad = {name: f"{off:+.1%}" for name, off in offs.items() if off > MOST_ABOVE or off < -MOST_BELOW}
     assert not bad, f"outside -3 % … +10 %: {bad}"
+
+
+def losses(name):
+    lines = (FOLDER / name / "events.jsonl").read_text().splitlines()
+    return [event["loss"] for event in map(json.loads, lines) if event["type"] == "step"]
+
+
+def test_a_plan_stays_within_its_budget():
+    def with_layers(name, **options):
+        told, result = measure(name, "deepseek_v3 deep", "bfloat16", "bfloat16", ["attention", "experts"], 16, 2, 1024,
+                               options)
+        lines = (FOLDER / name / "events.jsonl").read_text().splitlines()
+        started = next(event for event in map(json.loads, lines) if event["type"] == "started")
+        assert started["checkpointed_layers"] == told["checkpointed_layers"], (started, told)
+        return told["peak_memory_bytes"], result["peak_memory_bytes"], told["checkpointed_layers"]
+
+    most, most_measured, none = with_layers("plain")
+    least, least_measured, every = with_layers("every", gradient_checkpointing=True)
+    assert (none, every) == (0, 10) and least_measured < 0.8 * most_measured, (least_measured, most_measured)
+    for part in (0.25, 0.6):
+        name, budget = f"budget-{part}", int(least + part * (most - least))
+        told, measured, layers = with_layers(name, gradient_checkpointing="auto", memory_budget=budget)
+        print(f"{name}: {layers} layers again, budget {budget / 2**20:.0f} MiB, estimate {told / 2**20:.0f} MiB, "
+              f"measured {measured / 2**20:.0f} MiB", flush=True)
+        assert 0 < layers < 10 and told <= budget and measured <= 1.03 * budget, (layers, told, measured, budget)
+        # With one layer less it would not.
+        fewer = json.loads((FOLDER / f"{name}.yaml").read_text())
+        fewer["training"]["gradient_checkpointing"] = layers - 1
+        (FOLDER / "fewer.yaml").write_text(json.dumps(fewer))
+        fewer = json.loads(worker("estimate", FOLDER / "fewer.yaml").stdout)
+        assert not fewer["fits"] and fewer["memory_budget_bytes"] == budget, fewer
+        assert losses(name) == losses("plain")
+    run = json.loads((FOLDER / "plain.yaml").read_text())
+    run["training"].update(gradient_checkpointing="auto", memory_budget=1 << 28)
+    (FOLDER / "none.yaml").write_text(json.dumps(run))
+    refused = worker("train", FOLDER / "none.yaml", "--out", FOLDER / "none", check=False)
+    assert refused.returncode != 0 and "memory_budget is 0.25 GiB" in refused.stderr, refused.stderr
+    # There is room for all: nothing is computed twice.
+    assert with_layers("room", gradient_checkpointing="auto", memory_budget="64GiB")[2] == 0
 
 
 if __name__ == "__main__":

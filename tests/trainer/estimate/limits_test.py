@@ -58,7 +58,7 @@ def test_a_run_that_does_not_fit_is_refused_with_advice():
     refused = limited(LIMIT, "train", run_file("refused"), "--out", job)
     assert refused.returncode != 0 and "RESOURCE_EXHAUSTED" in refused.stderr, refused.stderr
     for words in ("GiB are available", "per_device_train_batch_size (now 4)", "max_length (now 2048)",
-                  "gradient_checkpointing: true", "--ignore-memory-estimate"):
+                  "gradient_checkpointing: auto", "--ignore-memory-estimate"):
         assert words in refused.stderr, (words, refused.stderr)
     failed = result(job)
     assert failed["state"] == "failed" and failed["code"] == "RESOURCE_EXHAUSTED" and failed["step"] == 0, failed
@@ -66,7 +66,7 @@ def test_a_run_that_does_not_fit_is_refused_with_advice():
 
 def test_the_advice_helps():
     job = FOLDER / "advised"
-    done = limited(LIMIT, "train", run_file("advised", per_device_train_batch_size=1, gradient_checkpointing=True),
+    done = limited(LIMIT, "train", run_file("advised", per_device_train_batch_size=1, gradient_checkpointing="auto"),
                    "--out", job)
     assert done.returncode == 0, done.stderr
     assert result(job)["state"] == "finished"

@@ -136,6 +136,19 @@ def test_cancelled_by_a_signal_it_says_so_and_can_go_on():
     assert told(job, "step", "loss") == told(reference, "step", "loss")
 
 
+def test_a_resume_may_save_more_memory():
+    """What is learnt is the same: a run that memory was too small for goes on with layers computed again."""
+    reference, job = undisturbed(), FOLDER / "saving"
+    process = start(FOLDER / "run.yaml", job)
+    wait_for_steps(process, job, 6)
+    process.kill()
+    process.wait()
+    saving = run_file("saving", gradient_checkpointing=1, memory_budget="20GiB")
+    worker("train", saving, "--out", job, "--resume")
+    assert [event["checkpointed_layers"] for event in of_type(job, "started")] == [0, 1]
+    assert told(job, "step", "loss") == told(reference, "step", "loss")
+
+
 def test_a_resume_with_other_settings_is_refused():
     job = FOLDER / "changed"
     shutil.copytree(undisturbed(), job)

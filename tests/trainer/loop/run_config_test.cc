@@ -55,10 +55,33 @@ TEST(RunConfig, NamesTheNearestKeyAndTheLine) {
 }
 
 TEST(RunConfig, RefusesWhatIsOutOfRange) {
-  for (const char* bad :
-       {"learning_rate: 0", "learning_rate: .inf", "warmup_ratio: 1.5", "num_train_epochs: 0", "max_steps: 0",
-        "per_device_train_batch_size: 0", "max_length: 1", "max_grad_norm: -1", "eval_steps: 0", "seed: -1",
-        "dtype: float8", "device: gpu", "device: 'cuda:'", "packing: 3", "max_length: many"}) {
+  for (const char* bad : {"learning_rate: 0",
+                          "learning_rate: .inf",
+                          "warmup_ratio: 1.5",
+                          "num_train_epochs: 0",
+                          "max_steps: 0",
+                          "per_device_train_batch_size: 0",
+                          "max_length: 1",
+                          "max_grad_norm: -1",
+                          "eval_steps: 0",
+                          "seed: -1",
+                          "dtype: float8",
+                          "device: gpu",
+                          "device: 'cuda:'",
+                          "packing: 3",
+                          "max_length: many",
+                          "gradient_checkpointing: some",
+                          "gradient_checkpointing: -1",
+                          "gradient_checkpointing: [1, 1]",
+                          "gradient_checkpointing: [-1]",
+                          "gradient_checkpointing: [a]",
+                          "gradient_checkpointing: 1.5",
+                          "memory_budget: 0",
+                          "memory_budget: 4 pages",
+                          "memory_budget: GiB",
+                          "memory_budget: -2GiB",
+                          "memory_budget: 1GiB 2",
+                          "memory_budget: [1]"}) {
     EXPECT_THAT(refusal(std::string("training: {") + bad + "}"), HasSubstr("INVALID_ARGUMENT")) << bad;
   }
   EXPECT_THAT(refusal("adapter: {r: -4}"), HasSubstr("adapter.r"));
@@ -87,10 +110,42 @@ TEST(RunConfig, AnOptionThatWouldDoNothingIsRefused) {
   EXPECT_THAT(refusal("training: {lr_scheduler_type: warmup_stable_decay}"), HasSubstr("num_decay_steps"));
 }
 
+TEST(RunConfig, TellsWhichLayersAreComputedAgain) {
+  using Choice = Checkpointing::Choice;
+  const auto chosen = [](const std::string& value) {
+    return read(kLeast + "training: {gradient_checkpointing: " + value + "}").training.checkpointing;
+  };
+  EXPECT_EQ(read(kLeast).training.checkpointing.choice, Choice::kNone);
+  EXPECT_EQ(chosen("false").choice, Choice::kNone);
+  EXPECT_EQ(chosen("true").choice, Choice::kAll);
+  EXPECT_EQ(chosen("auto").choice, Choice::kAuto);
+  EXPECT_EQ(chosen("5").choice, Choice::kFirst);
+  EXPECT_EQ(chosen("5").first, 5);
+  EXPECT_EQ(chosen("[4, 0, 2]").choice, Choice::kThese);
+  EXPECT_EQ(chosen("[4, 0, 2]").layers, (std::vector<int64_t>{0, 2, 4}));
+  // What a GPU has is not known here.
+  EXPECT_THAT(refusal("training: {gradient_checkpointing: auto, device: cuda}"), HasSubstr("memory_budget"));
+  EXPECT_EQ(refusal("training: {gradient_checkpointing: auto, device: cuda, memory_budget: 70GiB}"), "");
+}
+
+TEST(RunConfig, ReadsBytesWithTheirUnit) {
+  const auto budget = [](const std::string& value) {
+    return read(kLeast + "training: {memory_budget: " + value + "}").training.memory_budget;
+  };
+  EXPECT_EQ(read(kLeast).training.memory_budget, 0);
+  EXPECT_EQ(budget("123456789"), 123456789);
+  EXPECT_EQ(budget("12GiB"), int64_t{12} << 30);
+  EXPECT_EQ(budget("12 GB"), 12'000'000'000);
+  EXPECT_EQ(budget("1.5MiB"), 3 << 19);
+  EXPECT_EQ(budget("'7 B'"), 7);
+}
+
 TEST(RunConfig, EveryScheduleAndObjectiveWrittenOutMeansTheSame) {
   for (
       const char* more :
-      {"training: {device: 'cuda:1'}",
+      {"training: {device: 'cuda:1'}", "training: {gradient_checkpointing: auto, memory_budget: 3GiB}",
+       "training: {gradient_checkpointing: [0, 3]}", "training: {gradient_checkpointing: 7}",
+       "training: {gradient_checkpointing: []}",
        "training: {lr_scheduler_type: cosine, lr_scheduler_kwargs: {num_cycles: 1.5}, warmup_steps: 9}",
        "training: {lr_scheduler_type: cosine_with_restarts, lr_scheduler_kwargs: {num_cycles: 3}}",
        "training: {lr_scheduler_type: polynomial, lr_scheduler_kwargs: {power: 2.5, lr_end: 1e-8}}",
