@@ -1,10 +1,5 @@
 #include "models/kernels/cpu/matrix.h"
 
-#include <algorithm>
-#include <chrono>
-#include <limits>
-#include <vector>
-
 namespace masbak::models::kernels {
 
 namespace portable {
@@ -41,46 +36,14 @@ bool supported(BFloat16Way way) {
   return true;
 }
 
-namespace {
-
-// The least of several times that one small product takes, in nanoseconds.
-int64_t product_time(BFloat16Way way) {
-  using T = c10::BFloat16;
-  constexpr int64_t kRowCount = 48, kDepth = 256, kTries = 12;
-  const MatrixKernels<T>& table = matrix_kernels<T>(Isa::kAvx512Bf16, way);
-  const std::vector<T> a(kRowCount * kDepth, T(1)), b(kDepth * kPanel, T(1));
-  alignas(64) T packed[packed_size<T>(kDepth, kPanel)];
-  std::vector<float> c(kRowCount * kPanel);
-  table.pack(kDepth, kPanel, b.data(), kPanel, packed);
-  int64_t least = std::numeric_limits<int64_t>::max();
-  for (int64_t i = 0; i < kTries; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    table.multiply(kRowCount, kPanel, kDepth, {a.data(), kDepth}, packed, panel_size<T>(kDepth), false, c.data(),
-                   kPanel);
-    const auto time = std::chrono::steady_clock::now() - begin;
-    least = std::min<int64_t>(least, std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
-  }
-  return least;
-}
-
-}  // namespace
-
-// They differ by a factor of about two, so that the choice is the same in every run.
+// By the processor's kind, not by a trial: ways round differently, and a trial beside other programs may end either way,
+// so that a resumed run would not be the same bit for bit.
 BFloat16Way fastest_exact_way() {
-  static const BFloat16Way fastest =
-      best_isa() >= Isa::kAvx512Bf16 && product_time(BFloat16Way::kPairs) <= product_time(BFloat16Way::kFloats)
-          ? BFloat16Way::kPairs
-          : BFloat16Way::kFloats;
-  return fastest;
+  const bool pairs = best_isa() >= Isa::kAvx512Bf16 && !supported(BFloat16Way::kHalves);
+  return pairs ? BFloat16Way::kPairs : BFloat16Way::kFloats;
 }
 
-BFloat16Way fastest_way() {
-  static const BFloat16Way fastest =
-      best_isa() >= Isa::kAvx512Fp16 && product_time(BFloat16Way::kHalves) <= product_time(fastest_exact_way())
-          ? BFloat16Way::kHalves
-          : fastest_exact_way();
-  return fastest;
-}
+BFloat16Way fastest_way() { return best_isa() >= Isa::kAvx512Fp16 ? BFloat16Way::kHalves : fastest_exact_way(); }
 
 template <typename T>
 const MatrixKernels<T>& matrix_kernels(Isa isa, BFloat16Way way) {

@@ -78,7 +78,8 @@ struct MatrixKernels {
 // products (which virtual machines may hide).
 enum class BFloat16Way { kFloats, kPairs, kHalves };
 bool supported(BFloat16Way way);  // by this processor
-// By a trial at the first call, in less than a millisecond. MASBAK_CPU below avx512_fp16 leaves halves out.
+// By the processor's kind, the same in every run: halves where there are any, else pairs, whose dot product a processor
+// without half precision has at full rate. MASBAK_CPU below avx512_fp16 leaves halves out.
 BFloat16Way fastest_way();
 BFloat16Way fastest_exact_way();  // of those that sum in floats
 // `way`: from Isa::kAvx512Bf16 on.
