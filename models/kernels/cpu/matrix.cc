@@ -36,8 +36,8 @@ bool supported(BFloat16Way way) {
   return true;
 }
 
-// By the processor's kind, not by a trial: ways round differently, and a trial beside other programs may end either way,
-// so that a resumed run would not be the same bit for bit.
+// By the processor's kind, not by a trial: ways round differently, and a trial beside other programs may end either
+// way; a resumed run would then not be the same bit for bit.
 BFloat16Way fastest_exact_way() {
   const bool pairs = best_isa() >= Isa::kAvx512Bf16 && !supported(BFloat16Way::kHalves);
   return pairs ? BFloat16Way::kPairs : BFloat16Way::kFloats;
