@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <optional>
 #include <sstream>
 
@@ -213,9 +214,11 @@ class Estimator {
     return static_cast<double>(std::count(again.begin(), again.end(), true)) / static_cast<double>(again.size());
   }
 
-  // Of the batch that takes most, by all threads.
-  StepMemory step(const std::vector<bool>& again) const {
-    StepMemory most;
+  // Of the batch that takes most, by all threads. Kept: a plan asks for the same again and again.
+  const StepMemory& step(const std::vector<bool>& again) const {
+    const auto [found, is_new] = steps_.try_emplace(again);
+    StepMemory& most = found->second;
+    if (!is_new) return most;
     for (const auto& examples : batches_.train) {
       StepMemory all;
       for (const auto& part : Passes::parts(examples, run_.objective, run_.training, run_.adapter.lora_dropout)) {
@@ -335,6 +338,7 @@ class Estimator {
   bool measures_ = false;
   double rate_ = 0;
   std::optional<Probe> with_none_, with_all_;
+  mutable std::map<std::vector<bool>, StepMemory> steps_;
 };
 
 // Whether a run of so much will fit. What is calculated is right to a third.
