@@ -16,6 +16,7 @@
 #include "models/layers/differentiable.h"
 #include "models/layers/grouped_linear.h"
 #include "models/layers/projection_steps.h"
+#include "models/layers/trained_product.h"
 
 namespace masbak::adapters {
 namespace {
@@ -89,14 +90,14 @@ class LoraProjection final : public models::Projection {
     const bool plain = !factors_.magnitude_O.defined() && !factors_.bias_O.defined() && !factors_.start_a.defined();
     if (plain && !drops) return joined(x_TI);
     const at::Tensor dropped_TI = drop(x_TI, dropout_.get());
-    const at::Tensor h_TR = at::mm(dropped_TI, factors_.a.to(x_TI.scalar_type()).t());
+    const at::Tensor h_TR = models::trained_product(dropped_TI, factors_.a);
     if (factors_.magnitude_O.defined()) return with_magnitude(x_TI, dropped_TI, h_TR);
     // Added in place: the wide result is written once, and nothing needs the base's part alone.
-    at::Tensor y_TO = add_product(base_->forward(x_TI), h_TR, factors_.b, factors_.scale);
+    at::Tensor y_TO = models::add_trained_product(base_->forward(x_TI), h_TR, factors_.b, factors_.scale);
     if (factors_.bias_O.defined()) y_TO = y_TO.add_(factors_.bias_O.to(y_TO.scalar_type()), factors_.scale);
     if (!factors_.start_a.defined()) return y_TO;
-    const at::Tensor start_TR = at::mm(x_TI, factors_.start_a.to(x_TI.scalar_type()).t());
-    return add_product(y_TO, start_TR, factors_.start_b, -factors_.scale);
+    const at::Tensor start_TR = models::trained_product(x_TI, factors_.start_a);
+    return models::add_trained_product(y_TO, start_TR, factors_.start_b, -factors_.scale);
   }
   at::Tensor weight() const override { return merged_weight(base_->weight(), factors_); }
   at::Tensor bias() const override {
@@ -109,12 +110,6 @@ class LoraProjection final : public models::Projection {
   int64_t out_features() const override { return base_->out_features(); }
 
  private:
-  static at::Tensor add_product(at::Tensor y_TO, const at::Tensor& h_TR, const at::Tensor& b_OR, double scale) {
-    const at::Tensor b = b_OR.to(h_TR.scalar_type());
-    if (y_TO.scalar_type() == h_TR.scalar_type()) return y_TO.addmm_(h_TR, b.t(), 1, scale);
-    return y_TO.add_(at::mm(h_TR, b.t()), scale);
-  }
-
   // The base's product and the low-rank one as one node. It keeps x, which the node before has made, and T x R numbers.
   at::Tensor joined(const at::Tensor& x_TI) const {
     const models::LowRank change = casts_.get(factors_, x_TI.scalar_type());
@@ -149,7 +144,7 @@ class LoraProjection final : public models::Projection {
     const at::Tensor y_TO = base_->forward(x_TI);
     at::Tensor plain_TO = dropped_TI.is_same(x_TI) ? y_TO : base_->forward(dropped_TI);
     if (bias_O.defined()) plain_TO = plain_TO - bias_O.to(plain_TO.scalar_type());
-    at::Tensor lora_TO = at::mm(h_TR, factors_.b.to(h_TR.scalar_type()).t());
+    at::Tensor lora_TO = models::trained_product(h_TR, factors_.b);
     if (factors_.bias_O.defined()) lora_TO = lora_TO + factors_.bias_O.to(lora_TO.scalar_type());
     const auto type = y_TO.scalar_type();
     return y_TO + plain_TO * (ratio_O - 1).to(type) + lora_TO.to(type) * (ratio_O * factors_.scale).to(type);
@@ -169,7 +164,7 @@ class FullProjection final : public models::Projection {
       : base_(std::move(base)), full_OI_(std::move(full_OI)) {}
 
   at::Tensor forward(const at::Tensor& x_TI) const override {
-    const at::Tensor bias_O = base_->bias(), y_TO = at::mm(x_TI, full_OI_.to(x_TI.scalar_type()).t());
+    const at::Tensor bias_O = base_->bias(), y_TO = models::trained_product(x_TI, full_OI_);
     return bias_O.defined() ? y_TO + bias_O.to(y_TO.scalar_type()) : y_TO;
   }
   at::Tensor weight() const override { return full_OI_; }

@@ -5,8 +5,10 @@ two; memory is the peak resident set of the whole process. Absolute figures depe
 result.
 
 usage: train_vs_peft.py [--steps 6] [--sweep [length] [experts] [layers]] [--write docs/performance.md]
-                        [--plot docs/images/training.png]
-  --sweep   also how both sides grow with the length of a row, the number of experts and of layers
+                        [--plot docs/images/training.png] [--peft-dtype bfloat16|float32]
+  --sweep        also how both sides grow with the length of a row, the number of experts and of layers
+  --peft-dtype   PEFT's; else bfloat16, or float32 where LibTorch multiplies that more than three times as fast, as it
+                 does on processors without instructions for bfloat16: whoever trains with PEFT there takes it
 """
 import argparse
 import ctypes
@@ -85,17 +87,17 @@ def stay_within_memory():
     resource.setrlimit(resource.RLIMIT_DATA, (left, left))
 
 
-def gemm_rate():
-    """FLOP/s of a large bfloat16 product, the median of several."""
+def gemm_rate(dtype):
+    """FLOP/s of a large product as a linear layer makes it, x W^T: the median of several, of fewer where it is slow."""
     import torch
 
-    a, b = torch.randn(2048, 2048).bfloat16(), torch.randn(2048, 2048).bfloat16()
+    x, w = (torch.randn(2048, 2048).to(getattr(torch, dtype)) for _ in range(2))
     seconds = []
-    for _ in range(9):
+    while len(seconds) < 9 and (len(seconds) < 3 or sum(seconds) < 2):
         begin = time.monotonic()
-        torch.mm(a, b)
+        torch.mm(x, w.t())
         seconds.append(time.monotonic() - begin)
-    return 2 * 2048 ** 3 / statistics.median(seconds[2:])
+    return 2 * 2048 ** 3 / statistics.median(seconds[1:])
 
 
 def start_adapter(case, folder):
@@ -126,7 +128,15 @@ def measure_masbak(case, folder, adapter):
             "losses": [event["loss"] for event in steps], "joules": joules}
 
 
-def peft_side(model, tokens, adapter, rows, steps):
+def gemm_rates():
+    return {dtype: gemm_rate(dtype) for dtype in ("bfloat16", "float32")}
+
+
+def peft_dtype(rates):
+    return "float32" if rates["float32"] > 3 * rates["bfloat16"] else "bfloat16"
+
+
+def peft_side(model, tokens, adapter, rows, steps, dtype):
     """Runs in a process of its own and prints its figures."""
     stay_within_memory()
     import torch
@@ -134,7 +144,7 @@ def peft_side(model, tokens, adapter, rows, steps):
     from transformers import AutoModelForCausalLM
 
     data = [json.loads(line) for line in open(tokens)]
-    network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
     network = PeftModel.from_pretrained(network, adapter, is_trainable=True)
     network.train()
     trained = [p for p in network.parameters() if p.requires_grad]
@@ -156,24 +166,25 @@ def peft_side(model, tokens, adapter, rows, steps):
                       "losses": losses}))
 
 
-def measure_peft(case, tokens, adapter):
+def measure_peft(case, tokens, adapter, dtype):
     before = energy_joules()
     done = subprocess.run([sys.executable, __file__, "--peft", str(case.model), str(tokens), str(adapter),
-                           str(case.rows), str(case.steps)], stdout=subprocess.PIPE, text=True)
+                           str(case.rows), str(case.steps), dtype], stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         return None  # ended for want of memory: said in the table
     joules = None if before is None else energy_joules() - before
-    return {**json.loads(done.stdout.splitlines()[-1]), "joules": joules}
+    return {**json.loads(done.stdout.splitlines()[-1]), "joules": joules, "dtype": dtype}
 
 
-def compare(case):
+def compare(case, rates, dtype):
+    """Both sides; PEFT computes in `dtype`, or as the machine's rates of products have it where that is None."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         case.write_tokens(folder / "tokens.jsonl")
         start_adapter(case, folder / "adapter")
         return {"ours": measure_masbak(case, folder, folder / "adapter"),
-                "peft": measure_peft(case, folder / "tokens.jsonl", folder / "adapter"),
-                "flops": case.flops_a_token(), "rate": gemm_rate(), "case": case}
+                "peft": measure_peft(case, folder / "tokens.jsonl", folder / "adapter", dtype or peft_dtype(rates)),
+                "flops": case.flops_a_token(), "rates": rates, "case": case}
 
 
 def ratio(result, key):
@@ -181,7 +192,7 @@ def ratio(result, key):
 
 
 def side_row(name, side, result):
-    share = side["tokens_per_second"] * result["flops"] / result["rate"]
+    share = side["tokens_per_second"] * result["flops"] / max(result["rates"].values())
     tokens = result["case"].tokens_a_step * result["case"].steps
     energy = "not readable" if side["joules"] is None else f"{side['joules'] / tokens * 1e6:.0f}"
     return (f"| {name} | {side['tokens_per_second']:.0f} | {side['peak_memory_bytes'] / 1e9:.2f} GB | {share:.0%} | "
@@ -193,26 +204,28 @@ def main_table(result):
     apart = max(abs(a - b) for a, b in zip(result["ours"]["losses"], result["peft"]["losses"]))
     return f"""## {case.name}
 
-{case.rows} × {case.length} tokens a step, r = 16, bfloat16, {case.steps} steps. The largest difference of a loss is
-{apart:.4f}. The arithmetic of a token is {result["flops"] / 1e6:.0f} MFLOP; a large bfloat16 product ran at
-{result["rate"] / 1e9:.0f} GFLOP/s.
+{case.rows} × {case.length} tokens a step, r = 16, {case.steps} steps. The largest difference of a loss is {apart:.4f}.
+The arithmetic of a token is {result["flops"] / 1e6:.0f} MFLOP; a large product of LibTorch's ran at
+{result["rates"]["bfloat16"] / 1e9:.0f} GFLOP/s in bfloat16 and at {result["rates"]["float32"] / 1e9:.0f} in float32,
+and the shares are of the larger.
 
 | | tokens/s | peak memory | share of the GEMM rate | last loss | joules a million tokens |
 | --- | --- | --- | --- | --- | --- |
-{side_row("masbak-worker", result["ours"], result)}
-{side_row("PEFT 0.21.2 on transformers 5.23.0", result["peft"], result)}
+{side_row("masbak-worker, bfloat16", result["ours"], result)}
+{side_row(f"PEFT 0.21.2 on transformers 5.23.0, {result['peft']['dtype']}", result["peft"], result)}
 | **ratio** | **{ratio(result, "tokens_per_second"):.2f}** | **{ratio(result, "peak_memory_bytes"):.2f}** | | | |
 """
 
 
-def sweep(sizes):
+def sweep(sizes, rates, dtype):
     """How both sides grow, one size at a time away from the 133 M model."""
     points = {}
     for what, (values, others) in ((what, SWEEPS[what]) for what in sizes):
         for value in values:
             size = {"rows": 1, "steps": WARM_UP + 1, **others, what: value}
             with tempfile.TemporaryDirectory() as folder:
-                points.setdefault(what, []).append((value, compare(training_case.mla_case(folder, **size))))
+                result = compare(training_case.mla_case(folder, **size), rates, dtype)
+            points.setdefault(what, []).append((value, result))
             print(sweep_row(what, value, points[what][-1][1]), flush=True)
     return points
 
@@ -262,12 +275,26 @@ def plot(points, file):
     figure.savefig(file, dpi=110)
 
 
+def processor():
+    """Its name, and what of its instructions decides the speed of products."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text()
+    name = re.search(r"^model name\s*: (.*)$", lines, re.MULTILINE)
+    flags = set(re.search(r"^flags\s*: (.*)$", lines, re.MULTILINE)[1].split())
+    has = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16") if flag in flags]
+    return f"{name[1] if name else 'an unnamed processor'} ({', '.join(has) or 'no vector extensions'})"
+
+
 def report(results, points, picture):
+    floats = "" if results[0]["peft"]["dtype"] == "bfloat16" else """
+PEFT computes in float32: without instructions for bfloat16 LibTorch multiplies that several times more slowly, and
+whoever trains with PEFT on such a processor takes float32. Masbak computes in bfloat16.
+"""
     text = f"""# Performance
 
-Written by `make bench` (bench/train_vs_peft.py) on {os.cpu_count()} cores, without a GPU. Both sides ran one after the
-other in one run, each a process of its own, from the same adapter and on the same tokens; the ratios are the result.
-
+Written by `make bench` (bench/train_vs_peft.py) on {os.cpu_count()} cores without a GPU: {processor()}.
+Both sides ran one after the other in one run, each a process of its own, from the same adapter and on the same tokens;
+the ratios are the result. What other processors gave, and what stands between, is in bench/README.md.
+{floats}
 """ + "\n".join(main_table(result) for result in results)
     if points:
         text += "\n" + sweep_table(points)
@@ -282,18 +309,22 @@ def main():
     parser.add_argument("--sweep", nargs="*", choices=list(SWEEPS))
     parser.add_argument("--write")
     parser.add_argument("--plot")
-    parser.add_argument("--peft", nargs=5, metavar=("MODEL", "TOKENS", "ADAPTER", "ROWS", "STEPS"))
+    parser.add_argument("--peft", nargs=6, metavar=("MODEL", "TOKENS", "ADAPTER", "ROWS", "STEPS", "DTYPE"))
+    parser.add_argument("--peft-dtype", choices=["bfloat16", "float32"])
     arguments = parser.parse_args()
     if arguments.peft:
-        model, tokens, adapter, rows, steps = arguments.peft
-        return peft_side(model, tokens, adapter, int(rows), int(steps))
+        model, tokens, adapter, rows, steps, dtype = arguments.peft
+        return peft_side(model, tokens, adapter, int(rows), int(steps), dtype)
+    dtype = arguments.peft_dtype
     with tempfile.TemporaryDirectory() as folder:
-        results = [compare(training_case.mla_case(folder, steps=arguments.steps)),
-                   compare(training_case.demo_case(steps=arguments.steps))]
+        cases = [training_case.mla_case(folder, steps=arguments.steps), training_case.demo_case(steps=arguments.steps)]
+        results = [compare(case, gemm_rates(), dtype) for case in cases]
         if any(result["peft"] is None for result in results):
             raise SystemExit("PEFT's side failed; see its message above")
         print("\n".join(main_table(result) for result in results), flush=True)
-    points = sweep(arguments.sweep or list(SWEEPS)) if arguments.sweep is not None else {}
+    points = {}
+    if arguments.sweep is not None:
+        points = sweep(arguments.sweep or list(SWEEPS), results[-1]["rates"], dtype)
     root = pathlib.Path(os.environ["MASBAK_SOURCE"])
     if points and arguments.plot:
         plot(points, root / arguments.plot)

@@ -18,7 +18,7 @@ namespace {
 // would otherwise be new at every step. Not where experts have only few rows on the average; few rows always, since
 // those are multiplied by oneDNN everywhere.
 int64_t filled_rows(int64_t rows, int64_t mean, bool fill) {
-  if (mean < kExpertRowStep || (!fill && rows >= kFewestProductRows)) return rows;
+  if (mean < kExpertRowStep || (!fill && rows >= fewest_product_rows())) return rows;
   return filled_size(rows, kExpertRowStep);
 }
 

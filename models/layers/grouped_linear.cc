@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 
 #include <atomic>
 
@@ -108,7 +107,7 @@ at::Tensor grouped_outer(const at::Tensor& y_TO, const at::Tensor& x_TI, const s
     if (narrow) {
       out.copy_(narrow_outer(y, x));
     } else {
-      at::mm_out(out, y.t(), x);
+      multiply_into(out, x.is_cpu() ? y.t().contiguous() : y.t(), x.t());
     }
   });
   return g_EOI;

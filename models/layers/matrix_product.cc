@@ -309,15 +309,20 @@ class Panels {
 }  // namespace
 
 bool sizes_are_free() {
-  static const bool free = kernels::best_isa() >= kernels::Isa::kAvx512 && !has_tile_units();
+  static const bool free = kernels::best_isa() >= kernels::Isa::kAvx2 && !has_tile_units();
   return free;
+}
+
+int64_t fewest_product_rows() {
+  static const int64_t fewest = kernels::best_isa() >= kernels::Isa::kAvx512 ? 24 : 3;
+  return fewest;
 }
 
 bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {
   if (!on_cpu(x_TI) || !on_cpu(w_OI) || x_TI.dim() != 2 || w_OI.dim() != 2 || !in_rows(x_TI)) return false;
   if (!in_rows(w_OI) && !in_rows(w_OI.t())) return false;
   const bool narrow = std::min(w_OI.size(0), w_OI.size(1)) <= kNarrow;
-  return narrow || (x_TI.size(0) >= kFewestProductRows && sizes_are_free());
+  return narrow || (x_TI.size(0) >= fewest_product_rows() && sizes_are_free());
 }
 
 bool takes_terms(const ProductTerms& terms) {

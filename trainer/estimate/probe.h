@@ -27,10 +27,10 @@ struct Probe {
 // no such; a pure function.
 int64_t layers_to_probe(const ModelShapes& shapes, const adapters::Plan& plan);
 
-// Trains the first layers for two steps, once with one layer less, and goes on in a straight line: every further layer
-// is like the last of these. Changes nothing on disk and leaves the memory it took to the process, for the tensors of
-// a run that follows. Needs use_tensor_pool(); INTERNAL without it. Errors as Trainer's; none if memory does not do for
-// it: then nothing is known.
+// Trains the first layers for two steps and times a few more, once with one layer less, and goes on in a straight line:
+// every further layer is like the last of these. Changes nothing on disk and leaves the memory it took to the process,
+// for the tensors of a run that follows. Needs use_tensor_pool(); INTERNAL without it. Errors as Trainer's; none if
+// memory does not do for it: then nothing is known.
 std::optional<Probe> probe(const RunConfig& run, const ModelShapes& shapes, const adapters::Plan& plan,
                            const LargestBatches& batches);
 

@@ -39,7 +39,5 @@ MASBAK_INLINE void convert_row(int64_t depth, const c10::BFloat16* a, float* to)
 }
 MASBAK_INLINE Left<float> converted_rows(const float* a, int64_t stride) { return {a, stride, 1}; }
 
-constexpr int64_t place_in_panel(int64_t k) { return k * kPanel; }
-
 }  // namespace
 }  // namespace masbak::models::kernels::MASBAK_ISA

@@ -132,8 +132,6 @@ MASBAK_INLINE HalfLeft left_block(int64_t rows, int64_t depth, Left<c10::BFloat1
   return {numbers, scales, 1, kLeftRows, 1};
 }
 
-constexpr int64_t place_in_panel(int64_t k) { return k * kPanel + k / kScaledDepth * kPanelHead; }
-
 // c[columns] = scale * sums, or +=; at most 32 columns.
 template <bool whole>
 MASBAK_INLINE void add_halves(HalfSums sums, float scale, bool add, float* c, int64_t columns) {
@@ -168,7 +166,8 @@ MASBAK_INLINE void half_tile(int64_t columns, int64_t depth, HalfLeft a, const H
   }
   for (int64_t begin = 0; begin < depth; begin += kHalfSums, add = true) {
     const int64_t count = depth - begin < kHalfSums ? depth - begin : kHalfSums;
-    HalfSums sums[rows][vectors] = {};
+    HalfSums sums[rows][vectors];
+    clear(sums);
     for (int64_t p = 0; p < count; ++p, left += a.step, right += kPanel / kCount) {
 #pragma GCC unroll 12
       for (int r = 0; r < rows; ++r) {

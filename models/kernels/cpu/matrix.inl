@@ -14,12 +14,12 @@
 namespace masbak::models::kernels::MASBAK_ISA {
 namespace {
 
-// Vectors of 64 bytes: of sums, and of one depth step of a right factor.
+// Vectors of sums, and of one depth step of a right factor.
 template <typename T>
 struct Lanes {
-  typedef T Sums __attribute__((vector_size(64)));
+  typedef T Sums __attribute__((vector_size(MASBAK_VECTOR_BYTES)));
   using Right = Sums;
-  static constexpr int kCount = 64 / sizeof(T);
+  static constexpr int kCount = MASBAK_VECTOR_BYTES / sizeof(T);
   static MASBAK_INLINE T left(const T* a) { return *a; }
   static MASBAK_INLINE T last(const T* a) { return *a; }
   static MASBAK_INLINE Sums multiply(Sums sums, T a, Right b) { return sums + a * b; }
@@ -51,19 +51,26 @@ struct Lanes<Half> {
 };
 #endif
 
-// Rows whose sums stay in registers beside that many vectors of a panel's width; one product waits for four before it.
-template <int vectors>
-constexpr int kRows = vectors <= 2 ? 12 : 6;
+// Columns that lie side by side in a panel, whose sums stay in registers for a few rows: all of a panel's where there
+// are 32 registers of 64 bytes. Else a panel is several strips, one behind the other.
+constexpr int kStripVectors = MASBAK_VECTOR_BYTES == 64 ? 4 : 2;
+template <typename N>
+constexpr int64_t kStrip = kStripVectors * Lanes<N>::kCount < kPanel ? kStripVectors * Lanes<N>::kCount : kPanel;
 
-// `vectors`: how many of a panel's are computed.
+// Rows whose sums stay in registers beside that many vectors; one product waits for four before it.
+template <int vectors>
+constexpr int kRows = 2 * vectors <= kStripVectors ? 12 : 6;
+
+// `vectors`: how many of a strip's are computed.
 template <int rows, int vectors, typename T, typename A = typename Accumulate<T>::type>
-MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add, A* c, int64_t c_stride) {
+MASBAK_INLINE void tile(int64_t columns, int64_t depth, Left<T> a, const T* strip, bool add, A* c, int64_t c_stride) {
   using L = Lanes<T>;
   using Sums = typename L::Sums;
   using Right = typename L::Right;
-  constexpr int kVectors = static_cast<int>(kPanel) / L::kCount;
-  Sums sums[rows][vectors] = {};
-  const auto* right = reinterpret_cast<const Right*>(panel);
+  constexpr int kVectors = static_cast<int>(kStrip<T>) / L::kCount;
+  Sums sums[rows][vectors];
+  clear(sums);
+  const auto* right = reinterpret_cast<const Right*>(strip);
   const int64_t steps = depth / kDepthStep<T>;
   const T* left = a.data;
   for (int64_t p = 0; p < steps; ++p, right += kVectors, left += a.step) {
@@ -113,54 +120,55 @@ MASBAK_INLINE Left<T> below(Left<T> a, int64_t rows) {
 }
 
 template <int vectors, typename Factor, typename N, typename A>
-MASBAK_INLINE void tiles(int64_t rows, int64_t columns, int64_t depth, Factor a, const N* panel, bool add, A* c,
+MASBAK_INLINE void tiles(int64_t rows, int64_t columns, int64_t depth, Factor a, const N* strip, bool add, A* c,
                          int64_t c_stride) {
   constexpr int kMost = kRows<vectors>;
   for (; rows >= kMost; rows -= kMost, a = below(a, kMost), c += kMost * c_stride) {
-    tile<kMost, vectors>(columns, depth, a, panel, add, c, c_stride);
+    tile<kMost, vectors>(columns, depth, a, strip, add, c, c_stride);
   }
   if constexpr (kMost > 6) {
     if (rows >= 6) {
-      tile<6, vectors>(columns, depth, a, panel, add, c, c_stride);
+      tile<6, vectors>(columns, depth, a, strip, add, c, c_stride);
       rows -= 6, a = below(a, 6), c += 6 * c_stride;
     }
   }
   switch (rows) {
-    case 5: tile<5, vectors>(columns, depth, a, panel, add, c, c_stride); break;
-    case 4: tile<4, vectors>(columns, depth, a, panel, add, c, c_stride); break;
-    case 3: tile<3, vectors>(columns, depth, a, panel, add, c, c_stride); break;
-    case 2: tile<2, vectors>(columns, depth, a, panel, add, c, c_stride); break;
-    case 1: tile<1, vectors>(columns, depth, a, panel, add, c, c_stride); break;
+    case 5: tile<5, vectors>(columns, depth, a, strip, add, c, c_stride); break;
+    case 4: tile<4, vectors>(columns, depth, a, strip, add, c, c_stride); break;
+    case 3: tile<3, vectors>(columns, depth, a, strip, add, c, c_stride); break;
+    case 2: tile<2, vectors>(columns, depth, a, strip, add, c, c_stride); break;
+    case 1: tile<1, vectors>(columns, depth, a, strip, add, c, c_stride); break;
   }
 }
 
-// One panel's width. The depth is cut so that a panel's part (48 KB) stays in the first cache, or nearly, while the
-// rows pass over it: the sums go on from what they were, in the same order.
+// One strip. The depth is cut so that its part stays in the first cache, or nearly, while the rows pass over it: the
+// sums go on from what they were, in the same order.
 template <int vectors, typename T, typename A = typename Accumulate<T>::type>
-MASBAK_INLINE void panel_product(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* panel, bool add,
+MASBAK_INLINE void strip_product(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* strip, bool add,
                                  A* c, int64_t c_stride) {
-  constexpr int64_t kBlock = 49152 / (kPanel * static_cast<int64_t>(sizeof(T)));
+  constexpr int64_t kBytes = kStrip<T> < kPanel ? 16384 : 49152;
+  constexpr int64_t kBlock = kBytes / (kStrip<T> * static_cast<int64_t>(sizeof(T)));
   int64_t k = 0;
   do {  // once without a depth too: the sums are zero then
     const int64_t count = depth - k < kBlock ? depth - k : kBlock;
     const Left<T> left{a.data + k / kDepthStep<T> * a.step, a.row, a.step};
-    tiles<vectors>(rows, columns, count, left, panel + k * kPanel, add || k > 0, c, c_stride);
+    tiles<vectors>(rows, columns, count, left, strip + k * kStrip<T>, add || k > 0, c, c_stride);
     k += kBlock;
   } while (k < depth);
 }
 
 #ifdef MASBAK_HALF_PRODUCTS
 template <int vectors>
-MASBAK_INLINE void panel_product(int64_t rows, int64_t columns, int64_t depth, HalfLeft a, const Half* panel, bool add,
+MASBAK_INLINE void strip_product(int64_t rows, int64_t columns, int64_t depth, HalfLeft a, const Half* strip, bool add,
                                  float* c, int64_t c_stride) {
   if (depth == 0 && !add) {
     for (int64_t r = 0; r < rows; ++r) __builtin_memset(c + r * c_stride, 0, columns * sizeof *c);
   }
   for (int64_t k = 0; k < depth; k += kScaledDepth) {
     const int64_t count = depth - k < kScaledDepth ? depth - k : kScaledDepth;
-    tiles<vectors>(rows, columns, count, a, panel + kPanelHead, add || k > 0, c, c_stride);
+    tiles<vectors>(rows, columns, count, a, strip + kPanelHead, add || k > 0, c, c_stride);
     a.data += converted_size(kScaledDepth), a.scales += converted_size(kScaledDepth);
-    panel += kPanelHead + kScaledDepth * kPanel;
+    strip += kPanelHead + kScaledDepth * kPanel;
   }
 }
 #endif
@@ -169,23 +177,27 @@ MASBAK_INLINE void panel_product(int64_t rows, int64_t columns, int64_t depth, H
 template <typename Factor, typename N, typename A>
 MASBAK_INLINE void product(int64_t rows, int64_t columns, int64_t depth, Factor a, const N* packed, int64_t panel,
                            bool add, A* c, int64_t c_stride) {
-  constexpr int kCount = Lanes<N>::kCount, kVectors = static_cast<int>(kPanel) / kCount;
-  for (int64_t begin = 0; begin < columns; begin += kPanel, packed += panel, c += kPanel) {
-    const int64_t width = columns - begin < kPanel ? columns - begin : kPanel;
-    // Low-rank factors are this narrow.
-    if constexpr (kCount >= 16) {
-      if (width <= kCount) {
-        panel_product<1>(rows, width, depth, a, packed, add, c, c_stride);
-        continue;
+  constexpr int kCount = Lanes<N>::kCount, kVectors = static_cast<int>(kStrip<N>) / kCount;
+  for (int64_t begin = 0; begin < columns; begin += kPanel, packed += panel) {
+    const int64_t end = columns - begin < kPanel ? columns : begin + kPanel;
+    const N* strip = packed;
+    for (int64_t column = begin; column < end; column += kStrip<N>, strip += panel * kStrip<N> / kPanel) {
+      const int64_t width = end - column < kStrip<N> ? end - column : kStrip<N>;
+      // Low-rank factors are this narrow.
+      if constexpr (kVectors > 1) {
+        if (width <= kCount) {
+          strip_product<1>(rows, width, depth, a, strip, add, c + column, c_stride);
+          continue;
+        }
       }
-    }
-    if constexpr (kCount == 16) {
-      if (width <= 2 * kCount) {
-        panel_product<2>(rows, width, depth, a, packed, add, c, c_stride);
-        continue;
+      if constexpr (kVectors > 2) {
+        if (width <= 2 * kCount) {
+          strip_product<2>(rows, width, depth, a, strip, add, c + column, c_stride);
+          continue;
+        }
       }
+      strip_product<kVectors>(rows, width, depth, a, strip, add, c + column, c_stride);
     }
-    panel_product<kVectors>(rows, width, depth, a, packed, add, c, c_stride);
   }
 }
 
@@ -209,7 +221,21 @@ struct Packed<c10::BFloat16> {
 template <typename T>
 constexpr bool kConverts = !__is_same(typename Packed<T>::Number, T);
 template <typename T>
+constexpr int64_t kPackedStrip = kStrip<typename Packed<T>::Number>;
+template <typename T>
 constexpr bool kHalves = kConverts<T> && sizeof(typename Packed<T>::Number) == 2;
+
+// Where number k of the depth begins in a strip.
+template <typename N>
+constexpr int64_t place_in_strip(int64_t k) {
+  return k * kStrip<N>;
+}
+#ifdef MASBAK_HALF_PRODUCTS
+template <>
+constexpr int64_t place_in_strip<Half>(int64_t k) {
+  return k * kPanel + k / kScaledDepth * kPanelHead;
+}
+#endif
 
 template <typename T, typename A = typename Accumulate<T>::type>
 void multiply(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* packed, int64_t panel, bool add, A* c,
@@ -224,7 +250,7 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* 
         const int64_t count = depth - k < kLeftDepth ? depth - k : kLeftDepth;
         const Left<T> block{a.data + r * a.row + k / kDepthStep<T> * a.step, a.row, a.step};
         product(row_count, columns, count, left_block(row_count, count, block, room),
-                reinterpret_cast<const N*>(packed) + place_in_panel(k), panel * sizeof(T) / sizeof(N), add || k > 0,
+                reinterpret_cast<const N*>(packed) + place_in_strip<N>(k), panel * sizeof(T) / sizeof(N), add || k > 0,
                 c + r * c_stride, c_stride);
         k += kLeftDepth;
       } while (k < depth);

@@ -76,6 +76,16 @@ MASBAK_INLINE void store_wide(c10::BFloat16* to, Wide<float> v) {
   __builtin_memcpy(to, &halves, sizeof halves);
 }
 
+// Sums that stay in registers: an initialiser of the array would write zeros to memory first.
+template <int rows, int vectors, typename Sums>
+MASBAK_INLINE void clear(Sums (&sums)[rows][vectors]) {
+#pragma GCC unroll 12
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) sums[r][v] = Sums{};
+  }
+}
+
 // Some numbers of T, of which there are `count`: the rest is zero, and is not written.
 template <typename T, typename A = typename Accumulate<T>::type>
 MASBAK_INLINE Wide<A> load_some(const T* from, int64_t count) {
