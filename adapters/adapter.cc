@@ -147,6 +147,18 @@ void check_base_copies(models::CausalModel& model, const std::map<std::string, m
   }
 }
 
+// A row of zeros has no direction: its norm would make the first step, and PEFT's, NaN.
+at::Tensor first_magnitude(const Target& target, const at::Tensor& weight, const LoraFactors& pair) {
+  const at::Tensor norms = target.is_embedding() ? column_norms(weight, pair) : row_norms(weight, pair);
+  const at::Tensor zeros = norms.eq(0).nonzero();
+  if (zeros.size(0) == 0) return norms.contiguous();
+  throw base::Error(base::Code::kFailedPrecondition,
+                    "DoRA divides by the norms of a weight, and " + std::to_string(zeros.size(0)) + " of the " +
+                        std::to_string(norms.size(0)) + " of '" + target.slot + "' are zero (the first is number " +
+                        std::to_string(zeros[0][0].item<int64_t>()) +
+                        "): leave it out of adapter.target_modules, or set adapter.use_dora: false");
+}
+
 }  // namespace
 
 at::Tensor& part_of(LoraFactors& factors, Part part) {
@@ -222,9 +234,7 @@ void initialise(Adapter& adapter, models::CausalModel& model) {
       leave_out_experts(target, &pair);
       pair = moved(std::move(pair), weight.device());
     }
-    if (magnitude) {
-      pair.magnitude_O = (target.is_embedding() ? column_norms(weight, pair) : row_norms(weight, pair)).contiguous();
-    }
+    if (magnitude) pair.magnitude_O = first_magnitude(target, weight, pair);
   }
 }
 

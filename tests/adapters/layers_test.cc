@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "adapters/adapter.h"
+#include "base/error.h"
 #include "tests/adapters/fake_model.h"
 
 namespace masbak::adapters {
@@ -84,6 +86,24 @@ TEST(Dora, BringsEachRowToItsMagnitude) {
   EXPECT_LT(distance(wrapped->weight(), merged), 1e-6);
   pair.a.mul_(2);  // the norms follow
   EXPECT_LT(distance(wrapped->forward(x), at::mm(x, wrapped->weight().t()) + bias), 1e-5);
+}
+
+TEST(Dora, RefusesAWeightWithRowsOfZeros) {
+  FakeModel model;
+  LoraConfig config;
+  config.r = 2;
+  config.target_modules = {"attention"};
+  config.use_dora = true;
+  Adapter adapter = new_adapter(make_plan(config, places(model)), 1);
+  (*model.slots()[2].linear)->weight().narrow(0, 3, 2).zero_();
+  try {
+    initialise(adapter, model);
+    FAIL() << "a row without a direction was taken";
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.code(), base::Code::kFailedPrecondition);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(
+                                  "2 of the 6 of 'model.layers.1.self_attn.q_proj' are zero (the first is number 3)"));
+  }
 }
 
 TEST(Pissa, StartsAsTheBaseAndIsPlainLoraOfTwiceTheRank) {
