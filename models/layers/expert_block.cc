@@ -15,10 +15,10 @@ namespace masbak::models {
 namespace {
 
 // How many rows an expert is given for `rows` that were sent to it, in a mean of `mean`. The sizes of the products
-// would otherwise be new at every step. Not where experts have only few rows on the average; few rows always, since
-// those are multiplied by oneDNN everywhere.
+// would otherwise be new at every step. Not where experts have only few rows on the average; without `fill` only the
+// few rows that are still multiplied by oneDNN.
 int64_t filled_rows(int64_t rows, int64_t mean, bool fill) {
-  if (mean < kExpertRowStep || (!fill && rows >= fewest_product_rows())) return rows;
+  if (mean < kExpertRowStep || (!fill && rows >= fewest_free_rows())) return rows;
   return filled_size(rows, kExpertRowStep);
 }
 

@@ -318,6 +318,8 @@ int64_t fewest_product_rows() {
   return fewest;
 }
 
+int64_t fewest_free_rows() { return kernels::best_isa() >= kernels::Isa::kAvx512 ? fewest_product_rows() : 1; }
+
 bool takes_product(const at::Tensor& x_TI, const at::Tensor& w_OI) {
   if (!on_cpu(x_TI) || !on_cpu(w_OI) || x_TI.dim() != 2 || w_OI.dim() != 2 || !in_rows(x_TI)) return false;
   if (!in_rows(w_OI) && !in_rows(w_OI.t())) return false;

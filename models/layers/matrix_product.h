@@ -21,6 +21,8 @@ namespace masbak::models {
 bool sizes_are_free();
 // Rows from which on it is worth packing a wide W: few where LibTorch has no fast way of its own, below AVX-512.
 int64_t fewest_product_rows();
+// Rows from which on a size costs nothing, where sizes_are_free(): fewer are oneDNN's, with AVX-512.
+int64_t fewest_free_rows();
 
 // Whether matrix_product takes x and w: bfloat16 on the CPU, x in rows and w in rows or columns; and I or O at most 64,
 // or enough rows where sizes_are_free().

@@ -39,7 +39,7 @@ int64_t further_rows(const ModelShapes& shapes, const LargestBatches& batches, c
   const int64_t least = most / experts < models::kExpertRowStep ? 1 : models::kExpertRowStep;
   const double low = kFewer * probe.smallest_share * static_cast<double>(fewest);
   const double high = kMore * probe.largest_share * static_cast<double>(most);
-  const int64_t largest = free ? models::fewest_product_rows() - 1 : most;
+  const int64_t largest = free ? models::fewest_free_rows() - 1 : most;
   const auto between = static_cast<double>(sizes_between(std::max<int64_t>(1, static_cast<int64_t>(low)),
                                                          std::min(largest, static_cast<int64_t>(high)), least));
   if (between == 0) return 0;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "models/layers/matrix_product.h"
+
 namespace masbak::trainer {
 namespace {
 
@@ -76,8 +78,12 @@ TEST_F(ProductSizes, OfManyRowsAreFreeInOurOwnKernels) {
   EXPECT_EQ(further(true), 0);
   batches_.lengths = {100, 200};  // those of attention by groups are LibTorch's
   EXPECT_EQ(further(true), 2 * 16);
-  probe_.smallest_share = 0.001;  // experts with a few rows
-  EXPECT_GT(further(true), 2 * 16);
+  probe_.smallest_share = 0.001;  // experts with a few rows, which oneDNN multiplies if anything does
+  if (models::fewest_free_rows() > 1) {
+    EXPECT_GT(further(true), 2 * 16);
+  } else {
+    EXPECT_EQ(further(true), 2 * 16);
+  }
 }
 
 }  // namespace
