@@ -100,6 +100,14 @@ def gemm_rate(dtype):
     return 2 * 2048 ** 3 / statistics.median(seconds[1:])
 
 
+def gemm_rates():
+    return {dtype: gemm_rate(dtype) for dtype in ("bfloat16", "float32")}
+
+
+def peft_dtype(rates):
+    return "float32" if rates["float32"] > 3 * rates["bfloat16"] else "bfloat16"
+
+
 def start_adapter(case, folder):
     """PEFT's own start of the adapter, as a folder that both sides go on from."""
     import torch
@@ -126,14 +134,6 @@ def measure_masbak(case, folder, adapter):
     return {"tokens_per_second": statistics.median(event["tokens_per_second"] for event in steps[WARM_UP:]),
             "peak_memory_bytes": max(event["peak_memory_bytes"] for event in steps),
             "losses": [event["loss"] for event in steps], "joules": joules}
-
-
-def gemm_rates():
-    return {dtype: gemm_rate(dtype) for dtype in ("bfloat16", "float32")}
-
-
-def peft_dtype(rates):
-    return "float32" if rates["float32"] > 3 * rates["bfloat16"] else "bfloat16"
 
 
 def peft_side(model, tokens, adapter, rows, steps, dtype):
@@ -226,7 +226,7 @@ def sweep(sizes, rates, dtype):
             with tempfile.TemporaryDirectory() as folder:
                 result = compare(training_case.mla_case(folder, **size), rates, dtype)
             points.setdefault(what, []).append((value, result))
-            print(sweep_row(what, value, points[what][-1][1]), flush=True)
+            print(sweep_row(what, value, result), flush=True)
     return points
 
 
@@ -279,7 +279,8 @@ def processor():
     """Its name, and what of its instructions decides the speed of products."""
     lines = pathlib.Path("/proc/cpuinfo").read_text()
     name = re.search(r"^model name\s*: (.*)$", lines, re.MULTILINE)
-    flags = set(re.search(r"^flags\s*: (.*)$", lines, re.MULTILINE)[1].split())
+    flags = re.search(r"^flags\s*: (.*)$", lines, re.MULTILINE)
+    flags = set(flags[1].split()) if flags else set()
     has = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16") if flag in flags]
     return f"{name[1] if name else 'an unnamed processor'} ({', '.join(has) or 'no vector extensions'})"
 

@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
-#include <utility>
 #include <vector>
 
 #include "models/layers/differentiable.h"

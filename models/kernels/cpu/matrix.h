@@ -2,10 +2,11 @@
 // (AVX-512, AVX2, portable; with AVX-512 bfloat16 in several ways) from one source, chosen at run time.
 // Single-threaded: the caller divides the work. No LibTorch but c10's bfloat16.
 //
-// The right factor is packed first, into panels of kPanel columns: step by step along the depth, kPanel columns side by
-// side. bfloat16 is packed as it is multiplied (BFloat16Way); an odd depth is filled up with zeros. Sums are float for
-// float and bfloat16, double for double, in the order of the depth, so that results do not depend on how the caller
-// divides rows and columns.
+// The right factor is packed first, into panels of kPanel columns: step by step along the depth, all of a panel's
+// columns side by side, or, where registers are fewer, those of one strip of it after another (matrix.inl). bfloat16
+// is packed as it is multiplied (BFloat16Way); an odd depth is filled up with zeros. Sums are float for float and
+// bfloat16, double for double, in the order of the depth, so that results do not depend on how the caller divides rows
+// and columns.
 #pragma once
 
 #include <cstdint>
