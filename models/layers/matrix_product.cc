@@ -29,6 +29,7 @@ constexpr int64_t kNarrow = 64;
 constexpr int64_t kDeepest = 2048;                   // numbers of the depth taken at once
 constexpr int64_t kRowBlock = 48;                    // rows whose sums of a panel stay in the first cache
 constexpr int64_t kRowUnit = 6;                      // rows that the kernels take at once
+constexpr int64_t kRowStep = 12;                     // rows between which lines are fetched ahead
 constexpr int64_t kPanelsPerThread = 12;             // panels a thread from which on each takes its own
 constexpr int64_t kGrainNumbers = int64_t{1} << 20;  // products a thread takes at least
 
@@ -86,6 +87,32 @@ bool has_tile_units() {
 #endif
 }
 
+// A part of a matrix that is packed next: its lines are fetched while something else is multiplied. Memory is idle
+// then, and packing what is not in a cache takes five times as long.
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const T* data, int64_t rows, int64_t numbers, int64_t stride)
+      : row_(reinterpret_cast<const char*>(data)),
+        rows_(rows),
+        lines_((numbers * static_cast<int64_t>(sizeof(T)) + kLine - 1) / kLine),
+        stride_(stride * static_cast<int64_t>(sizeof(T))) {}
+
+  int64_t lines() const { return rows_ * lines_; }
+  void fetch(int64_t count) {
+    for (; count > 0 && rows_ > 0; --count) {
+      __builtin_prefetch(row_ + line_ * kLine, 0, kSecondCache);
+      if (++line_ == lines_) line_ = 0, row_ += stride_, --rows_;
+    }
+  }
+
+ private:
+  static constexpr int64_t kLine = 64;
+  static constexpr int kSecondCache = 2;
+  const char* row_ = nullptr;
+  int64_t rows_ = 0, lines_ = 0, stride_ = 0, line_ = 0;
+};
+
 // W as it lies: rows [O, I], or columns.
 struct Right {
   explicit Right(const at::Tensor& w_OI)
@@ -99,6 +126,11 @@ struct Right {
     } else {
       table.pack(depth, count, data + column + k * stride, stride, to);
     }
+  }
+
+  Ahead ahead(int64_t k, int64_t depth, int64_t column, int64_t count) const {
+    return as_rows ? Ahead(data + column * stride + k, count, depth, stride)
+                   : Ahead(data + column + k * stride, depth, count, stride);
   }
 
   const T* data;
@@ -133,12 +165,15 @@ class Product {
   int64_t panel_room() const {
     return kernels::panel_size<T>(std::min(depth, kDeepest)) + kernels::panel_size<T>(rank);
   }
-  // How many panels at once leave room in the second cache for the rows that pass over them.
-  int64_t panels_at_once() const {
-    constexpr int64_t kPackedBytes = 1 << 20;
+  // How many panels take so many bytes.
+  int64_t panels_within(int64_t packed_bytes) const {
     const int64_t bytes = (std::min(depth, kDeepest) + rank) * kPanel * kernels::matrix_kernels<T>().packed_bytes;
-    return std::max<int64_t>(1, kPackedBytes / std::max<int64_t>(1, bytes));
+    return std::max<int64_t>(1, packed_bytes / std::max<int64_t>(1, bytes));
   }
+  // That leave room in the second cache for the rows that pass over them and for the part of W that is fetched ahead.
+  int64_t panels_at_once() const { return panels_within(1 << 18); }
+  // That a thread takes, or packs with others, before it looks for more.
+  int64_t panels_in_turn() const { return panels_within(1 << 20); }
 
   int64_t part(int64_t k) const { return std::min(kDeepest, depth - k); }
   // Rows that are prepared at once: what the third cache holds easily, enough for packing W again to be little work.
@@ -152,6 +187,11 @@ class Product {
     const int64_t column = index * kPanel, count = std::min(kPanel, columns - column);
     w_.pack(k, part(k), column, count, to);
     if (joined(k) > 0) b_.pack(0, rank, column, count, to + kernels::panel_size<T>(part(k)));
+  }
+  // What pack reads of panels [first, last).
+  Ahead ahead(int64_t first, int64_t last, int64_t k) const {
+    const int64_t column = first * kPanel;
+    return w_.ahead(k, part(k), column, std::min(columns, last * kPanel) - column);
   }
   // How far packed panels of that part are apart.
   int64_t packed_panel(int64_t k) const { return kernels::panel_size<T>(part(k)) + kernels::panel_size<T>(joined(k)); }
@@ -177,10 +217,12 @@ class Product {
 
   // Rows [begin, end), which are `prepared`, times packed panels [first, last), which lie one behind the other. `sums`,
   // where the product is deep: of the rows from `begin` and the columns from the first panel's on, over the parts
-  // before k.
+  // before k. `ahead` is fetched meanwhile, a few lines at a time: more would wait for each other.
   void multiply(int64_t begin, int64_t end, const Prepared& prepared, int64_t first, int64_t last, int64_t k,
-                const T* packed, float* sums, int64_t sums_stride) const {
+                const T* packed, float* sums, int64_t sums_stride, Ahead ahead) const {
     const auto& table = kernels::matrix_kernels<T>();
+    const int64_t steps = (last - first) * ((end - begin + kRowStep - 1) / kRowStep);
+    const int64_t lines = (ahead.lines() + steps - 1) / std::max<int64_t>(1, steps);
     const int64_t size = part(k), extra = joined(k), b_place = kernels::panel_size<T>(size), panel = packed_panel(k);
     const int64_t place = prepared.data != nullptr ? table.prepared_size(k - prepared.from) : 0;
     alignas(64) float room[kRowBlock * kPanel];
@@ -193,12 +235,16 @@ class Product {
         float* to = deep() ? sums + (row - begin) * sums_stride + (index - first) * kPanel : room;
         const int64_t to_stride = deep() ? sums_stride : kPanel;
         const auto add_part = [&](const T* x, int64_t stride, int64_t place, int64_t numbers, const T* with, bool add) {
-          if (prepared.data != nullptr) {
-            table.multiply_prepared(count, width, numbers, ready + place, prepared.stride, with,
-                                    kernels::panel_size<T>(numbers), add, to, to_stride);
-          } else {
-            table.multiply(count, width, numbers, {x, stride}, with, kernels::panel_size<T>(numbers), add, to,
-                           to_stride);
+          for (int64_t r = 0; r < count; r += kRowStep) {
+            const int64_t some = std::min(kRowStep, count - r);
+            if (prepared.data != nullptr) {
+              table.multiply_prepared(some, width, numbers, ready + r * prepared.stride + place, prepared.stride, with,
+                                      kernels::panel_size<T>(numbers), add, to + r * to_stride, to_stride);
+            } else {
+              table.multiply(some, width, numbers, {x + r * stride, stride}, with, kernels::panel_size<T>(numbers), add,
+                             to + r * to_stride, to_stride);
+            }
+            if (with == right) ahead.fetch(lines);
           }
         };
         add_part(x_ + row * x_stride_ + k, x_stride_, place, size, right, k > 0);
@@ -225,8 +271,8 @@ class Product {
   const bool add_;
 };
 
-// Panels [first, last) by one thread.
-void multiply_panels(const Product& product, int64_t first, int64_t last) {
+// Panels [first, last) by one thread, which goes on with `next` where there is one.
+void multiply_panels(const Product& product, int64_t first, int64_t last, const Product* next = nullptr) {
   const int64_t panels_at_once = product.panels_at_once(), rows_at_once = product.rows_at_once();
   for (int64_t row = 0; row < product.rows; row += rows_at_once) {
     const int64_t row_end = std::min(product.rows, row + rows_at_once);
@@ -238,7 +284,17 @@ void multiply_panels(const Product& product, int64_t first, int64_t last) {
       for (int64_t k = 0; k < std::max<int64_t>(product.depth, 1); k += kDeepest) {
         const int64_t apart = product.packed_panel(k);
         for (int64_t index = begin; index < end; ++index) product.pack(index, k, packed + (index - begin) * apart);
-        product.multiply(row, row_end, prepared, begin, end, k, packed, sums, sums_stride);
+        Ahead ahead;
+        if (k + kDeepest < product.depth) {
+          ahead = product.ahead(begin, end, k + kDeepest);
+        } else if (end < last) {
+          ahead = product.ahead(end, std::min(last, end + panels_at_once), 0);
+        } else if (row_end < product.rows) {
+          ahead = product.ahead(first, std::min(last, first + panels_at_once), 0);
+        } else if (next != nullptr) {
+          ahead = next->ahead(0, std::min(next->panels(), next->panels_at_once()), 0);
+        }
+        product.multiply(row, row_end, prepared, begin, end, k, packed, sums, sums_stride, ahead);
       }
     }
   }
@@ -247,7 +303,7 @@ void multiply_panels(const Product& product, int64_t first, int64_t last) {
 // All of a product by all threads: they pack some panels together and then divide the rows.
 void multiply_together(const Product& product) {
   const int64_t panels = product.panels(), threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  const int64_t at_once = std::min(panels, product.panels_at_once() * threads);
+  const int64_t at_once = std::min(panels, product.panels_in_turn() * threads);
   const int64_t sums_stride = at_once * kPanel;
   const at::Tensor sums =
       product.deep() ? at::empty({product.rows, sums_stride}, at::TensorOptions().dtype(at::kFloat)) : at::Tensor();
@@ -265,7 +321,8 @@ void multiply_together(const Product& product) {
         for (int64_t row = first * kRowUnit; row < row_end; row += kRowBlock) {
           const int64_t next = std::min(row_end, row + kRowBlock);
           product.multiply(row, next, product.prepare(row, next, k, k + size), begin, end, k, packed,
-                           sums.defined() ? sums.mutable_data_ptr<float>() + row * sums_stride : nullptr, sums_stride);
+                           sums.defined() ? sums.mutable_data_ptr<float>() + row * sums_stride : nullptr, sums_stride,
+                           {});
         }
       });
     }
@@ -289,7 +346,7 @@ class Panels {
     const Product& product = products_[index_];
     const int64_t panels = product.panels(),
                   each = std::max<int64_t>(1, product.numbers() / std::max<int64_t>(1, panels));
-    const int64_t most = std::min(panels - panel_, product.panels_at_once());
+    const int64_t most = std::min(panels - panel_, product.panels_in_turn());
     const int64_t count = std::clamp<int64_t>(left_ / (2 * threads_ * each), 1, most);
     const Some some{&product, panel_, panel_ + count};
     panel_ += count;
@@ -348,7 +405,9 @@ void matrix_products(const std::vector<ProductTerms>& terms, double scale, bool 
     return;
   }
   if (threads <= 1) {
-    for (const Product& product : products) multiply_panels(product, 0, product.panels());
+    for (size_t i = 0; i < products.size(); ++i) {
+      multiply_panels(products[i], 0, products[i].panels(), i + 1 < products.size() ? &products[i + 1] : nullptr);
+    }
     return;
   }
   Panels left(products, threads);

@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <new>
 #include <string>
-#include <vector>
 
 namespace masbak::trainer {
 namespace {
@@ -66,25 +65,24 @@ BlockPool::~BlockPool() {
 }
 
 void BlockPool::add_free(char* begin, size_t size) {
-  const auto next = free_by_place_.lower_bound(begin);
-  if (next != free_by_place_.end() && begin + size == next->first) {
-    size += next->second;
-    free_by_place_.erase(next);
+  auto at = std::lower_bound(free_by_place_.begin(), free_by_place_.end(), begin,
+                             [](const Room& room, const char* place) { return room.begin < place; });
+  const bool meets_next = at != free_by_place_.end() && begin + size == at->begin;
+  const bool meets_before = at != free_by_place_.begin() && std::prev(at)->begin + std::prev(at)->size == begin;
+  if (meets_before && meets_next) {
+    std::prev(at)->size += size + at->size;
+    free_by_place_.erase(at);
+  } else if (meets_before) {
+    std::prev(at)->size += size;
+  } else if (meets_next) {
+    *at = {begin, size + at->size};
+  } else {
+    free_by_place_.insert(at, {begin, size});
   }
-  const auto after = free_by_place_.lower_bound(begin);
-  if (after != free_by_place_.begin()) {
-    const auto before = std::prev(after);
-    if (before->first + before->second == begin) {
-      begin = before->first;
-      size += before->second;
-      free_by_place_.erase(before);
-    }
-  }
-  free_by_place_[begin] = size;
 }
 
-std::map<char*, size_t>::iterator BlockPool::last_fit(size_t size) {
-  const auto fits = [size](const auto& room) { return room.second >= size; };
+std::vector<BlockPool::Room>::iterator BlockPool::last_fit(size_t size) {
+  const auto fits = [size](const Room& room) { return room.size >= size; };
   const auto found = std::find_if(free_by_place_.rbegin(), free_by_place_.rend(), fits);
   return found == free_by_place_.rend() ? free_by_place_.end() : std::prev(found.base());
 }
@@ -110,7 +108,7 @@ void* BlockPool::take(size_t bytes) {
   const auto [begin, room] = *found;
   char* block = begin + (room - size);
   if (room > size) {
-    found->second = room - size;
+    found->size = room - size;
   } else {
     free_by_place_.erase(found);
   }

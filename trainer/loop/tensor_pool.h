@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 namespace masbak::trainer {
 
@@ -42,11 +43,16 @@ class BlockPool {
   size_t watched_bytes() const;
 
  private:
+  struct Room {
+    char* begin;
+    size_t size;
+  };
   void add_free(char* begin, size_t size);
-  std::map<char*, size_t>::iterator last_fit(size_t size);  // of free_by_place_
+  std::vector<Room>::iterator last_fit(size_t size);  // of free_by_place_
 
   mutable std::mutex mutex_;
-  std::map<char*, size_t> taken_, free_by_place_, segments_;
+  std::vector<Room> free_by_place_;  // one behind the other: it is searched for each tensor
+  std::map<char*, size_t> taken_, segments_;
   struct Use {
     int64_t now = 0, most = 0;  // below 0 if the thread gives back what others took
   };
