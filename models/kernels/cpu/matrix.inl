@@ -146,7 +146,7 @@ MASBAK_INLINE void tiles(int64_t rows, int64_t columns, int64_t depth, Factor a,
 template <int vectors, typename T, typename A = typename Accumulate<T>::type>
 MASBAK_INLINE void strip_product(int64_t rows, int64_t columns, int64_t depth, Left<T> a, const T* strip, bool add,
                                  A* c, int64_t c_stride) {
-  // Pairs of bfloat16: processors with these bring more from the second cache in time than a larger part costs.
+  // Pairs of bfloat16 take more: the second cache brings it in time, and sums are read and written less often.
   constexpr int64_t kBytes = sizeof(T) == 2 ? 98304 : kStrip<T> < kPanel ? 16384 : 49152;
   constexpr int64_t kBlock = kBytes / (kStrip<T> * static_cast<int64_t>(sizeof(T)));
   int64_t k = 0;
