@@ -1,8 +1,8 @@
 """Training steps of masbak-worker beside PEFT on transformers: same model, tokens, starting adapter, dtype and machine.
 
 Each side is a process of its own, one after the other, in one run. Speed is the median over the steps after the first
-two; memory is the peak resident set of the whole process. Absolute figures depend on the machine: the ratios are the
-result.
+two, in a sweep that of the second step; memory is the peak resident set of the whole process. Absolute figures depend
+on the machine: the ratios are the result.
 
 usage: train_vs_peft.py [--steps 6] [--sweep [length] [experts] [layers]] [--write docs/performance.md]
                         [--plot docs/images/training.png] [--peft-dtype bfloat16|float32]
@@ -119,6 +119,10 @@ def start_adapter(case, folder):
     get_peft_model(AutoModelForCausalLM.from_pretrained(case.model, dtype=torch.bfloat16), lora).save_pretrained(folder)
 
 
+def median_speed(steps):
+    return statistics.median(steps[min(WARM_UP, len(steps) - 1):])
+
+
 def measure_masbak(case, folder, adapter):
     (folder / "run.yaml").write_text(RUN.format(model=case.model, adapter=adapter, steps=case.steps, rows=case.rows,
                                                 length=case.length))
@@ -131,7 +135,7 @@ def measure_masbak(case, folder, adapter):
     joules = None if before is None else energy_joules() - before
     events = [json.loads(line) for line in (job / "events.jsonl").read_text().splitlines()]
     steps = [event for event in events if event["type"] == "step"]
-    return {"tokens_per_second": statistics.median(event["tokens_per_second"] for event in steps[WARM_UP:]),
+    return {"tokens_per_second": median_speed([event["tokens_per_second"] for event in steps]),
             "peak_memory_bytes": max(event["peak_memory_bytes"] for event in steps),
             "losses": [event["loss"] for event in steps], "joules": joules}
 
@@ -160,8 +164,8 @@ def peft_side(model, tokens, adapter, rows, steps, dtype):
         optimiser.step()
         optimiser.zero_grad()
         speeds.append(ids.numel() / (time.monotonic() - begin))
-        losses.append(float(loss))
-    print(json.dumps({"tokens_per_second": statistics.median(speeds[WARM_UP:]),
+        losses.append(loss.item())
+    print(json.dumps({"tokens_per_second": median_speed(speeds),
                       "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                       "losses": losses}))
 
@@ -219,14 +223,16 @@ and the shares are of the larger.
 
 def sweep(sizes, rates, dtype):
     """How both sides grow, one size at a time away from the 133 M model."""
-    points = {}
+    points, known = {}, {}  # known: by size, since sweeps cross each other
     for what, (values, others) in ((what, SWEEPS[what]) for what in sizes):
         for value in values:
-            size = {"rows": 1, "steps": WARM_UP + 1, **others, what: value}
-            with tempfile.TemporaryDirectory() as folder:
-                result = compare(training_case.mla_case(folder, **size), rates, dtype)
-            points.setdefault(what, []).append((value, result))
-            print(sweep_row(what, value, result), flush=True)
+            size = {"length": 1024, "experts": 32, **others, what: value}
+            key = tuple(sorted(size.items()))
+            if key not in known:
+                with tempfile.TemporaryDirectory() as folder:
+                    known[key] = compare(training_case.mla_case(folder, rows=1, steps=2, **size), rates, dtype)
+            points.setdefault(what, []).append((value, known[key]))
+            print(sweep_row(what, value, known[key]), flush=True)
     return points
 
 
