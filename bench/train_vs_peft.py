@@ -43,10 +43,12 @@ training:
   save_steps: 1000000
   dtype: bfloat16
 """
-# One size at a time; the others stay. Few layers where rows are long: PEFT keeps a square of scores a layer and head.
+# One size at a time, the others as in BASE. Few layers where rows are long: PEFT keeps a square of scores a layer and
+# head.
+BASE = {"length": 1024, "experts": 32}
 SWEEPS = {"length": ([256, 1024, 2048, 4096, 8192], {"layers": 2}),
-          "experts": ([8, 32, 128], {"layers": 4, "length": 1024}),
-          "layers": ([2, 4, 8], {"length": 1024})}
+          "experts": ([8, 32, 128], {"layers": 4}),
+          "layers": ([2, 4, 8], {})}
 
 
 def energy_joules():
@@ -226,7 +228,7 @@ def sweep(sizes, rates, dtype):
     points, known = {}, {}  # known: by size, since sweeps cross each other
     for what, (values, others) in ((what, SWEEPS[what]) for what in sizes):
         for value in values:
-            size = {"length": 1024, "experts": 32, **others, what: value}
+            size = {**BASE, **others, what: value}
             key = tuple(sorted(size.items()))
             if key not in known:
                 with tempfile.TemporaryDirectory() as folder:
