@@ -13,6 +13,7 @@ usage: train_vs_peft.py [--steps 6] [--sweep [length] [experts] [layers]] [--wri
 import argparse
 import ctypes
 import json
+import multiprocessing
 import os
 import pathlib
 import re
@@ -142,22 +143,22 @@ def measure_masbak(case, folder, adapter):
             "losses": [event["loss"] for event in steps], "joules": joules}
 
 
-def peft_side(model, tokens, adapter, rows, steps, dtype):
-    """Runs in a process of its own and prints its figures."""
+def peft_side(case, tokens, adapter, dtype, results):
+    """Runs in a process of its own and sends its figures to `results`."""
     stay_within_memory()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     data = [json.loads(line) for line in open(tokens)]
-    network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
+    network = AutoModelForCausalLM.from_pretrained(case.model, dtype=getattr(torch, dtype))
     network = PeftModel.from_pretrained(network, adapter, is_trainable=True)
     network.train()
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.0)
     speeds, losses = [], []
-    for step in range(steps):
-        batch = data[step * rows:(step + 1) * rows]
+    for step in range(case.steps):
+        batch = data[step * case.rows:(step + 1) * case.rows]
         ids = torch.tensor([row["input_ids"] for row in batch])
         begin = time.monotonic()
         loss = network(input_ids=ids, labels=ids).loss
@@ -167,19 +168,32 @@ def peft_side(model, tokens, adapter, rows, steps, dtype):
         optimiser.zero_grad()
         speeds.append(ids.numel() / (time.monotonic() - begin))
         losses.append(loss.item())
-    print(json.dumps({"tokens_per_second": median_speed(speeds),
-                      "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                      "losses": losses}))
+    results.send({"tokens_per_second": median_speed(speeds),
+                  "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                  "losses": losses})
+
+
+def peft_processes():
+    """Forks of a server that has imported PEFT once, which takes it several seconds, and computed nothing."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["torch", "peft", "transformers.models.auto.modeling_auto"])
+    return processes
 
 
 def measure_peft(case, tokens, adapter, dtype):
+    processes = peft_processes()
+    results, sender = processes.Pipe(duplex=False)
     before = energy_joules()
-    done = subprocess.run([sys.executable, __file__, "--peft", str(case.model), str(tokens), str(adapter),
-                           str(case.rows), str(case.steps), dtype], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        return None  # ended for want of memory: said in the table
+    process = processes.Process(target=peft_side, args=(case, tokens, adapter, dtype, sender))
+    process.start()
+    sender.close()
+    try:
+        side = results.recv()
+    except EOFError:
+        side = None  # ended for want of memory: said in the table
+    process.join()
     joules = None if before is None else energy_joules() - before
-    return {**json.loads(done.stdout.splitlines()[-1]), "joules": joules, "dtype": dtype}
+    return side and {**side, "joules": joules, "dtype": dtype}
 
 
 def compare(case, rates, dtype):
@@ -318,12 +332,8 @@ def main():
     parser.add_argument("--sweep", nargs="*", choices=list(SWEEPS))
     parser.add_argument("--write")
     parser.add_argument("--plot")
-    parser.add_argument("--peft", nargs=6, metavar=("MODEL", "TOKENS", "ADAPTER", "ROWS", "STEPS", "DTYPE"))
     parser.add_argument("--peft-dtype", choices=["bfloat16", "float32"])
     arguments = parser.parse_args()
-    if arguments.peft:
-        model, tokens, adapter, rows, steps, dtype = arguments.peft
-        return peft_side(model, tokens, adapter, int(rows), int(steps), dtype)
     dtype = arguments.peft_dtype
     with tempfile.TemporaryDirectory() as folder:
         cases = [training_case.mla_case(folder, steps=arguments.steps), training_case.demo_case(steps=arguments.steps)]
