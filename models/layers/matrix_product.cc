@@ -26,7 +26,8 @@ using kernels::kPanel;
 using T = c10::BFloat16;
 
 constexpr int64_t kNarrow = 64;
-constexpr int64_t kDeepest = 2048;                   // numbers of the depth taken at once
+constexpr int64_t kDeepest = 2048;                   // numbers of the depth that are taken at once
+constexpr int64_t kDeepPart = 1024;                  // of a deeper product, part by part
 constexpr int64_t kRowBlock = 48;                    // rows whose sums of a panel stay in the first cache
 constexpr int64_t kRowUnit = 6;                      // rows that the kernels take at once
 constexpr int64_t kRowStep = 12;                     // rows between which lines are fetched ahead
@@ -93,10 +94,12 @@ class Ahead {
  public:
   Ahead() = default;
   Ahead(const T* data, int64_t rows, int64_t numbers, int64_t stride)
-      : row_(reinterpret_cast<const char*>(data)),
-        rows_(rows),
-        lines_((numbers * static_cast<int64_t>(sizeof(T)) + kLine - 1) / kLine),
-        stride_(stride * static_cast<int64_t>(sizeof(T))) {}
+      : row_(reinterpret_cast<const char*>(data)), rows_(rows), stride_(stride * static_cast<int64_t>(sizeof(T))) {
+    // A weight in a file begins anywhere in a line.
+    const auto before = static_cast<int64_t>(reinterpret_cast<uintptr_t>(data) % kLine);
+    row_ -= before;
+    lines_ = (before + numbers * static_cast<int64_t>(sizeof(T)) + kLine - 1) / kLine;
+  }
 
   int64_t lines() const { return rows_ * lines_; }
   void fetch(int64_t count) {
@@ -110,7 +113,7 @@ class Ahead {
   static constexpr int64_t kLine = 64;
   static constexpr int kSecondCache = 2;
   const char* row_ = nullptr;
-  int64_t rows_ = 0, lines_ = 0, stride_ = 0, line_ = 0;
+  int64_t rows_ = 0, stride_ = 0, lines_ = 0, line_ = 0;
 };
 
 // W as it lies: rows [O, I], or columns.
@@ -138,7 +141,7 @@ struct Right {
   int64_t stride;
 };
 
-// One product with its tensors taken apart. The depth is cut into parts of kDeepest; h and B belong to the last.
+// One product with its tensors taken apart. A deep one is cut into parts of kDeepPart; h and B belong to the last.
 class Product {
  public:
   Product(const ProductTerms& terms, double scale, bool add)
@@ -146,6 +149,7 @@ class Product {
         columns(terms.w_OI.size(0)),
         depth(terms.x_TI.size(1)),
         rank(terms.h_TR.defined() ? terms.h_TR.size(1) : 0),
+        most(depth > kDeepest ? kDeepPart : std::max<int64_t>(depth, 1)),
         x_(terms.x_TI.const_data_ptr<T>()),
         h_(rank > 0 ? terms.h_TR.const_data_ptr<T>() : nullptr),
         x_stride_(terms.x_TI.stride(0)),
@@ -162,12 +166,10 @@ class Product {
   int64_t numbers() const { return rows * columns * (depth + rank); }
   bool deep() const { return depth > kDeepest; }
   // Numbers that the packed columns of one panel take, of the widest part of the depth.
-  int64_t panel_room() const {
-    return kernels::panel_size<T>(std::min(depth, kDeepest)) + kernels::panel_size<T>(rank);
-  }
+  int64_t panel_room() const { return kernels::panel_size<T>(most) + kernels::panel_size<T>(rank); }
   // How many panels take so many bytes.
   int64_t panels_within(int64_t packed_bytes) const {
-    const int64_t bytes = (std::min(depth, kDeepest) + rank) * kPanel * kernels::matrix_kernels<T>().packed_bytes;
+    const int64_t bytes = (most + rank) * kPanel * kernels::matrix_kernels<T>().packed_bytes;
     return std::max<int64_t>(1, packed_bytes / std::max<int64_t>(1, bytes));
   }
   // That leave room in the second cache for the rows that pass over them and for the part of W that is fetched ahead.
@@ -175,11 +177,14 @@ class Product {
   // That a thread takes, or packs with others, before it looks for more.
   int64_t panels_in_turn() const { return panels_within(1 << 20); }
 
-  int64_t part(int64_t k) const { return std::min(kDeepest, depth - k); }
+  int64_t part(int64_t k) const { return std::min(most, depth - k); }
   // Rows that are prepared at once: what the third cache holds easily, enough for packing W again to be little work.
   int64_t rows_at_once() const {
-    constexpr int64_t kWideNumbers = int64_t{1} << 20, kFewest = 240;
-    return std::max(kFewest, kWideNumbers / (depth + rank + 1) / kRowBlock * kRowBlock);
+    return std::max(kFewestRows, kWideNumbers / (most + rank + 1) / kRowBlock * kRowBlock);
+  }
+  // Panels whose sums are kept from one part of the depth to the next: as many numbers.
+  int64_t panels_of_sums(int64_t row_count) const {
+    return deep() ? std::max<int64_t>(1, kWideNumbers / (row_count * kPanel)) : panels();
   }
 
   // W and B of panel `index` and of the part of the depth from k on.
@@ -202,7 +207,7 @@ class Product {
     const float* data = nullptr;
     int64_t stride = 0, from = 0, h_place = 0;
   };
-  static_assert(kDeepest % kernels::kScaledDepth == 0);
+  static_assert(kDeepPart % kernels::kScaledDepth == 0);
   Prepared prepare(int64_t begin, int64_t end, int64_t from, int64_t to) const {
     const auto& table = kernels::matrix_kernels<T>();
     if (table.prepare == nullptr) return {};
@@ -249,7 +254,7 @@ class Product {
         };
         add_part(x_ + row * x_stride_ + k, x_stride_, place, size, right, k > 0);
         if (extra > 0) add_part(h_ + row * h_stride_, h_stride_, prepared.h_place, extra, right + b_place, true);
-        if (k + kDeepest < depth) continue;
+        if (!is_last(k)) continue;
         const T* bias = bias_ != nullptr ? bias_ + column : nullptr;
         table.round_to(count, width, to, to_stride, bias, scale_, add_, y_ + row * y_stride_ + column, y_stride_);
       }
@@ -257,9 +262,13 @@ class Product {
   }
 
   const int64_t rows, columns, depth, rank;
+  const int64_t most;  // of the depth, in a part
 
  private:
-  int64_t joined(int64_t k) const { return k + kDeepest >= depth ? rank : 0; }
+  static constexpr int64_t kWideNumbers = int64_t{1} << 20, kFewestRows = 240;
+
+  bool is_last(int64_t k) const { return k + most >= depth; }
+  int64_t joined(int64_t k) const { return is_last(k) ? rank : 0; }
 
   const T *x_, *h_;
   const int64_t x_stride_, h_stride_;
@@ -271,30 +280,41 @@ class Product {
   const bool add_;
 };
 
-// Panels [first, last) by one thread, which goes on with `next` where there is one.
+// Panels [first, last) by one thread, which goes on with `next` where there is one. A deep product is taken part by part
+// of the depth, all rows and panels of one before the next, so that neither factor comes from memory a second time.
 void multiply_panels(const Product& product, int64_t first, int64_t last, const Product* next = nullptr) {
-  const int64_t panels_at_once = product.panels_at_once(), rows_at_once = product.rows_at_once();
+  const int64_t at_once = product.panels_at_once(), rows_at_once = product.rows_at_once();
+  const auto ahead_of = [&](int64_t begin, int64_t end, int64_t k) {
+    return product.ahead(begin, std::min(end, begin + at_once), k);
+  };
   for (int64_t row = 0; row < product.rows; row += rows_at_once) {
     const int64_t row_end = std::min(product.rows, row + rows_at_once);
-    const Product::Prepared prepared = product.prepare(row, row_end, 0, product.depth);
-    for (int64_t begin = first; begin < last; begin += panels_at_once) {
-      const int64_t end = std::min(last, begin + panels_at_once), sums_stride = (end - begin) * kPanel;
-      T* packed = packed_room((end - begin) * product.panel_room());
+    const int64_t of_sums = product.panels_of_sums(row_end - row);
+    for (int64_t from = first; from < last; from += of_sums) {
+      const int64_t to = std::min(last, from + of_sums), sums_stride = (to - from) * kPanel;
       float* sums = product.deep() ? sums_room((row_end - row) * sums_stride) : nullptr;
-      for (int64_t k = 0; k < std::max<int64_t>(product.depth, 1); k += kDeepest) {
-        const int64_t apart = product.packed_panel(k);
-        for (int64_t index = begin; index < end; ++index) product.pack(index, k, packed + (index - begin) * apart);
-        Ahead ahead;
-        if (k + kDeepest < product.depth) {
-          ahead = product.ahead(begin, end, k + kDeepest);
-        } else if (end < last) {
-          ahead = product.ahead(end, std::min(last, end + panels_at_once), 0);
-        } else if (row_end < product.rows) {
-          ahead = product.ahead(first, std::min(last, first + panels_at_once), 0);
-        } else if (next != nullptr) {
-          ahead = next->ahead(0, std::min(next->panels(), next->panels_at_once()), 0);
+      T* packed = packed_room(std::min(at_once, to - from) * product.panel_room());
+      for (int64_t k = 0; k == 0 || k < product.depth; k += product.most) {
+        const int64_t apart = product.packed_panel(k), after = k + product.part(k);
+        const Product::Prepared prepared = product.prepare(row, row_end, k, after);
+        for (int64_t begin = from; begin < to; begin += at_once) {
+          const int64_t end = std::min(to, begin + at_once);
+          for (int64_t index = begin; index < end; ++index) product.pack(index, k, packed + (index - begin) * apart);
+          Ahead ahead;
+          if (end < to) {
+            ahead = ahead_of(end, to, k);
+          } else if (after < product.depth) {
+            ahead = ahead_of(from, to, after);
+          } else if (to < last) {
+            ahead = ahead_of(to, last, 0);
+          } else if (row_end < product.rows) {
+            ahead = ahead_of(first, last, 0);
+          } else if (next != nullptr) {
+            ahead = next->ahead(0, std::min(next->panels(), next->panels_at_once()), 0);
+          }
+          float* own = sums != nullptr ? sums + (begin - from) * kPanel : nullptr;
+          product.multiply(row, row_end, prepared, begin, end, k, packed, own, sums_stride, ahead);
         }
-        product.multiply(row, row_end, prepared, begin, end, k, packed, sums, sums_stride, ahead);
       }
     }
   }
@@ -310,7 +330,7 @@ void multiply_together(const Product& product) {
   for (int64_t begin = 0; begin < panels; begin += at_once) {
     const int64_t end = std::min(panels, begin + at_once);
     T* packed = packed_room(at_once * product.panel_room());
-    for (int64_t k = 0; k < std::max<int64_t>(product.depth, 1); k += kDeepest) {
+    for (int64_t k = 0; k == 0 || k < product.depth; k += product.most) {
       const int64_t apart = product.packed_panel(k);
       at::parallel_for(begin, end, grain(16 * kPanel * product.depth), [&](int64_t first, int64_t last) {
         for (int64_t index = first; index < last; ++index) product.pack(index, k, packed + (index - begin) * apart);

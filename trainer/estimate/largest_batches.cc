@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "models/layers/packed_attention.h"
 #include "trainer/loop/batches.h"
 #include "trainer/loop/passes.h"
 #include "trainer/objectives/sft.h"
@@ -60,6 +61,7 @@ BatchShape batch_shape(const std::vector<TokenView>& examples, const std::string
     shape.tokens += length;
     shape.longest = std::max(shape.longest, length);
     shape.padded_tokens += (length + 31) / 32 * 32;
+    shape.kept_weights += models::kept_weights(length);
     shape.labelled += all_rows ? length - 1 : std::count_if(labels.begin() + 1, labels.end(), [](int32_t label) {
       return label != kIgnoredLabel;
     });
@@ -81,8 +83,8 @@ LargestBatches largest_batches(const RunConfig& run) {
     size_t index = 0;
     bool operator==(const Place&) const = default;
   };
-  std::array<Place, 3> places;
-  std::array<int64_t, 3> most{-1, -1, -1};
+  std::array<Place, 4> places;
+  std::array<int64_t, 4> most{-1, -1, -1, -1};
   int64_t tokens = 0, steps = 0;
   for (int64_t step = 0; step < result.total_steps && batches.epochs_after(step) < 1; ++step, ++steps) {
     const auto micro_batches = batches.step(step);
@@ -90,7 +92,7 @@ LargestBatches largest_batches(const RunConfig& run) {
       const BatchShape shape = batch_shape(micro_batches[index], run.objective);
       tokens += shape.tokens;
       result.parts += add_sizes(run, micro_batches[index], &result.part_tokens, &result.lengths);
-      const std::array<int64_t, 3> measures{shape.tokens, shape.labelled, shape.longest};
+      const std::array<int64_t, 4> measures{shape.tokens, shape.labelled, shape.longest, shape.kept_weights};
       for (size_t i = 0; i < measures.size(); ++i) {
         if (measures[i] <= most[i]) continue;
         most[i] = measures[i];

@@ -17,6 +17,7 @@ struct BatchShape {
   int64_t labelled = 0;       // rows of logits
   int64_t longest = 0;        // tokens of its longest sequence
   int64_t padded_tokens = 0;  // with each sequence filled up to a multiple of 32
+  int64_t kept_weights = 0;   // of each head of latent attention (models/layers/packed_attention.h)
 };
 int64_t tokens_of(const std::vector<TokenView>& examples);
 // Of examples that go through the model together under an objective.
@@ -24,8 +25,8 @@ BatchShape batch_shape(const std::vector<TokenView>& examples, const std::string
 
 struct LargestBatches {
   RunData data;  // the views are into it
-  // Micro-batches of the first epoch: the one with most tokens, with most labelled rows, with the longest sequence;
-  // each once.
+  // Micro-batches of the first epoch: the one with most tokens, with most labelled rows, with the longest sequence, with
+  // most kept weights; each once.
   std::vector<std::vector<TokenView>> train;
   Examples eval;  // the batch of the evaluation with most tokens; empty if the run has none
   int64_t total_steps = 0, total_tokens = 0;

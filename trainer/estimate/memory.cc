@@ -78,7 +78,7 @@ class LayerMemory {
     keep(t_ * kv_a->out * e_ + t_ * 4);
     if (lora(kv_b, t_)) keep(t_ * kv_a->out * e_);
     const int64_t packed = batch_.padded_tokens * (2 * query + out) * e_;
-    keep(packed + batch_.padded_tokens * shapes_.heads * 4);
+    keep(packed + batch_.padded_tokens * shapes_.heads * 4 + batch_.kept_weights * shapes_.heads * e_);
     need(scores + packed + t_ * (query + kv_b->out) * e_ + batch_.padded_tokens * out * e_);
   }
 

@@ -57,6 +57,9 @@ struct RowKernels {
   // delta is the dot product of the row's output and its gradient.
   void (*softmax_backward)(int64_t seen, int64_t size, A scale, A log_sum, A delta, const A* scores, const A* dweights,
                            T* weights, T* dscores);
+  // The same from the weights, which softmax gave.
+  void (*kept_softmax_backward)(int64_t seen, int64_t size, A scale, A delta, const T* weights, const A* dweights,
+                                T* dscores);
   A (*dot)(int64_t size, const T* x, const T* y);
   // To the type of the rows, to nearest even.
   void (*round)(int64_t size, const A* x, T* y);

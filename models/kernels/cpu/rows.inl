@@ -201,6 +201,16 @@ void softmax_backward(int64_t seen, int64_t size, A scale, A log_sum, A delta, c
 }
 
 template <typename T, typename A = typename Accumulate<T>::type>
+void kept_softmax_backward(int64_t seen, int64_t size, A scale, A delta, const T* weights, const A* dweights,
+                           T* dscores) {
+  for_wide<A>(seen, MASBAK_EACH {
+    const Wide<A> weight = load_some(weights + i, count);
+    store_some(dscores + i, weight * (load_some(dweights + i, count) - delta) * scale, count);
+  });
+  __builtin_memset(static_cast<void*>(dscores + seen), 0, (size - seen) * sizeof(T));
+}
+
+template <typename T, typename A = typename Accumulate<T>::type>
 A dot(int64_t size, const T* x, const T* y) {
   Wide<A> products = {};
   for_wide<A>(size, MASBAK_EACH { products += load_some(x + i, count) * load_some(y + i, count); });
@@ -247,6 +257,7 @@ const RowKernels<T>& table() {
       &weighted_sum<T>,
       &softmax<T>,
       &softmax_backward<T>,
+      &kept_softmax_backward<T>,
       &dot<T>,
       &round<T>,
       &cross_entropy<T>,

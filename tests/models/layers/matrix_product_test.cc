@@ -116,6 +116,24 @@ TEST(MatrixProduct, SeveralAtOnceAgreeWithATen) {
   at::set_num_threads(threads);
 }
 
+// More rows and panels than are taken at once between the parts of the depth.
+TEST(MatrixProduct, DeepAndLargeAgreesWithATen) {
+  at::manual_seed(9);
+  const int threads = at::get_num_threads();
+  const at::Tensor x = random({1000, 2100}), h = random({1000, 16}), b = random({1100, 16});
+  for (const bool turned : {false, true}) {
+    const at::Tensor w = turned ? random({2100, 1100}).t() : random({1100, 2100});
+    for (const int count : {1, 2}) {
+      at::set_num_threads(count);
+      const ProductTerms terms{random({1000, 1100}), x, w, h, b, {}};
+      const at::Tensor wanted = exact(terms) + wide(terms.y_TO);
+      matrix_products({terms}, 1, true);
+      expect_near(terms.y_TO, wanted, spread(terms), "threads " + std::to_string(count));
+    }
+  }
+  at::set_num_threads(threads);
+}
+
 TEST(MatrixProduct, OuterAgreesWithATen) {
   at::manual_seed(6);
   for (const int64_t rows : {1, 2, 7, 100, 301}) {

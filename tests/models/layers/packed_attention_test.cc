@@ -71,10 +71,24 @@ TEST(PackedAttention, AgreesWithTheFormula) {
   }
 }
 
-// Long enough that the queries go in several blocks.
+// Long enough that the queries go in several blocks, around the sizes of these.
 TEST(PackedAttention, ManyBlocks) {
   compare({2900, 40}, 6, at::kDouble, 1e-9);
   compare({2900}, 6, at::kFloat, 1e-4);
+  for (const int64_t length : {191, 192, 193, 239, 241, 383, 385, 577, 600}) {
+    compare({length}, 6, at::kDouble, 1e-9);
+    compare({length}, 6, at::kBFloat16, 0.05);
+  }
+}
+
+// Weights are kept of the first, not of the second.
+TEST(PackedAttention, ShortAndLongSegmentsTogether) {
+  EXPECT_GT(kept_weights(1024), 1024 * 1024 / 2);
+  EXPECT_LT(kept_weights(1024), 1024 * 1024 * 2 / 3);
+  EXPECT_EQ(kept_weights(1025), 0);
+  compare({1024, 1025, 3}, 6, at::kDouble, 1e-9);
+  compare({1024, 1025, 3}, 6, at::kFloat, 1e-4);
+  compare({1023, 1027}, 6, at::kBFloat16, 0.05);
 }
 
 TEST(PackedAttention, IsTheSameTwice) {

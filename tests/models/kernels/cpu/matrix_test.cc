@@ -96,29 +96,39 @@ TYPED_TEST(Matrix, TakesThePartOfTheDepth) {
   for (const int64_t used : {1, 2, 9, 30}) this->check(11, 70, 31, used);
 }
 
-// What attention does with a tile's columns: pairs of rows are the depth.
+// What attention does with a square's columns: pairs of rows are the depth, from the last to the first, and a column
+// takes part of them.
 TYPED_TEST(Matrix, TakesTransposedLeftFactors) {
   using T = TypeParam;
   using A = typename Accumulate<T>::type;
   const int64_t step = kDepthStep<T>;
-  for (const int64_t depth : {2, 6, 32}) {
-    const int64_t rows = 19, columns = 66;
+  for (const auto& [depth, used] : {std::pair<int64_t, int64_t>{2, 2}, {6, 5}, {7, 7}, {32, 32}, {193, 145}}) {
+    const int64_t rows = 19, columns = 66, room = (depth + 1) / 2 * 2, last = depth - 1;
     const at::Tensor a = this->random(depth, rows), b = this->random(depth, columns);
-    const at::Tensor left = a.to(at::kDouble).t(), right = b.to(at::kDouble), wanted = at::mm(left, right);
-    at::Tensor packed = at::empty({packed_size<T>(depth, columns)}, this->kType), pairs = at::empty_like(a);
+    const at::Tensor left = a.narrow(0, depth - used, used).to(at::kDouble).t();
+    const at::Tensor right = b.narrow(0, depth - used, used).to(at::kDouble), wanted = at::mm(left, right);
+    at::Tensor packed = at::empty({packed_size<T>(depth, columns)}, this->kType);
+    at::Tensor pairs = at::empty({room, rows}, this->kType);
+    const T* data = a.const_data_ptr<T>();
     for (const Version& version : versions<T>()) {
       const MatrixKernels<T>& table = matrix_kernels<T>(version.isa, version.way);
       for (int64_t k = 0; k < depth; k += step) {
-        const T* from = a.const_data_ptr<T>() + k * rows;
+        const T *first = data + (last - k) * rows, *second = data + std::max<int64_t>(last - k - 1, 0) * rows;
         T* to = pairs.mutable_data_ptr<T>() + k * rows;
-        if (step == 1) std::copy_n(from, rows, to);
-        if (step == 2) table.interleave(rows, from, from + rows, to);
+        if (step == 1) std::copy_n(first, rows, to);
+        if (step == 2) table.interleave(rows, first, second, to);
       }
-      table.pack(depth, columns, b.const_data_ptr<T>(), columns, packed.mutable_data_ptr<T>());
+      const T* from = b.const_data_ptr<T>() + last * columns;
+      table.pack(depth, columns, from, -columns, packed.mutable_data_ptr<T>());
       at::Tensor c = at::empty({rows, columns}, this->kSums);
-      table.multiply(rows, columns, depth, {pairs.const_data_ptr<T>(), step, step * rows}, packed.const_data_ptr<T>(),
+      table.multiply(rows, columns, used, {pairs.const_data_ptr<T>(), step, step * rows}, packed.const_data_ptr<T>(),
                      panel_size<T>(depth), false, c.mutable_data_ptr<A>(), columns);
       this->expect_near(version, c, left, right, wanted);
+      if (step == 1) {
+        table.multiply(rows, columns, used, {data + last * rows, 1, -rows}, packed.const_data_ptr<T>(),
+                       panel_size<T>(depth), false, c.mutable_data_ptr<A>(), columns);
+        this->expect_near(version, c, left, right, wanted);
+      }
     }
   }
 }

@@ -191,12 +191,17 @@ TYPED_TEST(Rows, Softmax) {
         [&](const RowKernels<T>& table) {
           at::Tensor work = scores.clone(), shape = at::zeros({size}, type_of<T>());
           at::Tensor forward = this->like(shape), again = this->like(shape), dscores = this->like(shape);
+          at::Tensor kept_dscores = this->like(shape);
           const A sum = table.softmax(seen, size, A(0.3), work.template mutable_data_ptr<A>(), this->data(forward));
           table.softmax_backward(seen, size, A(0.3), sum, A(delta), scores.template const_data_ptr<A>(),
                                  dweights.template const_data_ptr<A>(), this->data(again), this->data(dscores));
-          return std::vector<at::Tensor>{forward, at::full({1}, double(sum), at::kDouble), again, dscores};
+          table.kept_softmax_backward(seen, size, A(0.3), A(delta), this->data(forward),
+                                      dweights.template const_data_ptr<A>(), this->data(kept_dscores));
+          return std::vector<at::Tensor>{forward, at::full({1}, double(sum), at::kDouble), again, dscores,
+                                         kept_dscores};
         },
-        {at::cat({weights.detach(), zeros}), log_sum, at::cat({weights.detach(), zeros}), at::cat({in.grad(), zeros})},
+        {at::cat({weights.detach(), zeros}), log_sum, at::cat({weights.detach(), zeros}), at::cat({in.grad(), zeros}),
+         at::cat({in.grad(), zeros})},
         "softmax of " + std::to_string(size));
   }
 }
