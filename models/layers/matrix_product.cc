@@ -280,8 +280,8 @@ class Product {
   const bool add_;
 };
 
-// Panels [first, last) by one thread, which goes on with `next` where there is one. A deep product is taken part by part
-// of the depth, all rows and panels of one before the next, so that neither factor comes from memory a second time.
+// Panels [first, last) by one thread, which goes on with `next` where there is one. Of a deep product one part of the
+// depth is taken after another, with all rows and panels, so that neither factor comes from memory a second time.
 void multiply_panels(const Product& product, int64_t first, int64_t last, const Product* next = nullptr) {
   const int64_t at_once = product.panels_at_once(), rows_at_once = product.rows_at_once();
   const auto ahead_of = [&](int64_t begin, int64_t end, int64_t k) {

@@ -247,8 +247,8 @@ class HeadBackward {
     return {rows.data + first_key, rows.stride};
   }
 
-  // The gradients of the scores of queries [first, first + rows), and the weights where they are not kept; and from them
-  // the gradients of the queries.
+  // The gradients of the scores of queries [first, first + rows), and the weights where they are not kept; from these
+  // gradients those of the queries.
   void scores_of(int64_t first, int64_t rows, int64_t first_key, int64_t keys, Rows<T> weights, T* dscores) {
     const int64_t seen = std::min(keys, first + rows - first_key);
     const auto scale = static_cast<A>(head_.scale);

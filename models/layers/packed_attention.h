@@ -17,8 +17,8 @@ namespace masbak::models {
 // -> [T, H * V]. Differentiable in all three.
 //
 // Scores exist for a block of queries at a time. For the way back the softmax weights of segments of up to 1,024 tokens
-// are kept (kept_weights), those of longer ones are computed anew, so that memory grows with the length and not with its
-// square. CPU: float32, float64, bfloat16 (scores are float32 then, weights and their gradients are rounded).
+// are kept (kept_weights), those of longer ones are computed anew, so that memory grows with the length and not with
+// its square. CPU: float32, float64, bfloat16 (scores are float32 then, weights and their gradients are rounded).
 at::Tensor packed_latent_attention(const at::Tensor& q_THQ, const at::Tensor& kv_THX, const at::Tensor& shared_TP,
                                    int64_t value_size, double scale, const std::vector<Segment>& segments);
 

@@ -25,8 +25,8 @@ BatchShape batch_shape(const std::vector<TokenView>& examples, const std::string
 
 struct LargestBatches {
   RunData data;  // the views are into it
-  // Micro-batches of the first epoch: the one with most tokens, with most labelled rows, with the longest sequence, with
-  // most kept weights; each once.
+  // Micro-batches of the first epoch: the one with most tokens, with most labelled rows, with the longest sequence and
+  // with most kept weights; each once.
   std::vector<std::vector<TokenView>> train;
   Examples eval;  // the batch of the evaluation with most tokens; empty if the run has none
   int64_t total_steps = 0, total_tokens = 0;
