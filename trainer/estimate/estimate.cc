@@ -74,6 +74,9 @@ double operations_per_token(const RunConfig& run, const ModelShapes& shapes, con
   return passes * (2 * active + attention) + 6 * trained;
 }
 
+// Of what is available, for trying: with a third more than calculated four fifths of it.
+constexpr double kShareToProbe = 0.6;
+
 // Products are not all of a step: norms, rotations, softmax and the optimiser take the rest.
 constexpr double kShareOfRate = 0.55;
 
@@ -269,7 +272,7 @@ class Estimator {
     bytes += ends * 2;
     const auto available = static_cast<double>(common_.available_memory_bytes);
     const double most = std::max(static_cast<double>(kMostProbeBytes), available / 4);
-    return operations < kMostOperations && bytes < most && (available < 0 || bytes < available / 2);
+    return operations < kMostOperations && bytes < most && (available < 0 || bytes < kShareToProbe * available);
   }
 
   std::optional<Probe> try_layers(Checkpointing::Choice choice) const {
