@@ -31,7 +31,7 @@ using kernels::panel_size;
 constexpr int64_t kQueries = 48, kKeys = 192;
 constexpr int64_t kSomeRows = 12;     // that end at the same key where the diagonal cuts off the rest
 constexpr int64_t kLineNumbers = 32;  // of bfloat16 in a line of the cache
-// Up to this length a segment's weights are kept, half of its square: at most about kKeptLength / 2 numbers a token and
+// Up to this length a segment's weights are kept, half of its square: at most about 600 numbers a token and
 // head, whatever the lengths are. Else the way back multiplies queries and keys a second time.
 constexpr int64_t kKeptLength = 1024;
 
