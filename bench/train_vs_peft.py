@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -144,8 +145,19 @@ def measure_masbak(case, folder, adapter):
 
 
 def peft_side(case, tokens, adapter, dtype, results):
-    """Runs in a process of its own and sends its figures to `results`."""
+    """Runs in a process of its own and sends its figures to `results`, or None where memory did not suffice."""
     stay_within_memory()
+    try:
+        figures = peft_steps(case, tokens, adapter, dtype)
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        print(f"PEFT: {error}", file=sys.stderr)
+        figures = None
+    results.send(figures)
+
+
+def peft_steps(case, tokens, adapter, dtype):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -168,9 +180,9 @@ def peft_side(case, tokens, adapter, dtype, results):
         optimiser.zero_grad()
         speeds.append(ids.numel() / (time.monotonic() - begin))
         losses.append(loss.item())
-    results.send({"tokens_per_second": median_speed(speeds),
-                  "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                  "losses": losses})
+    return {"tokens_per_second": median_speed(speeds),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "losses": losses}
 
 
 def peft_processes():
@@ -188,9 +200,12 @@ def measure_peft(case, tokens, adapter, dtype):
     process.start()
     sender.close()
     try:
-        side = results.recv()
+        side = results.recv()  # None is said in the table
     except EOFError:
-        side = None  # ended for want of memory: said in the table
+        process.join()
+        if process.exitcode != -signal.SIGKILL:  # by which a system short of memory ends a process
+            raise SystemExit(f"PEFT's side failed with exit code {process.exitcode}; its message is above")
+        side = None
     process.join()
     joules = None if before is None else energy_joules() - before
     return side and {**side, "joules": joules, "dtype": dtype}
@@ -339,7 +354,7 @@ def main():
         cases = [training_case.mla_case(folder, steps=arguments.steps), training_case.demo_case(steps=arguments.steps)]
         results = [compare(case, gemm_rates(), dtype) for case in cases]
         if any(result["peft"] is None for result in results):
-            raise SystemExit("PEFT's side failed; see its message above")
+            raise SystemExit("PEFT's side ran out of memory")
         print("\n".join(main_table(result) for result in results), flush=True)
     points = {}
     if arguments.sweep is not None:

@@ -12,9 +12,6 @@
 namespace masbak::models::kernels::MASBAK_ISA {
 namespace {
 
-using Half = _Float16;
-typedef Half HalfSums __attribute__((vector_size(64)));
-
 constexpr int64_t kHalfSums = 32;
 // Before the numbers of each kScaledDepth: what their product is multiplied by, the inverse of the scale.
 constexpr int64_t kScaleRoom = 64;  // bytes, so that numbers begin at a line of the cache
@@ -54,17 +51,17 @@ MASBAK_INLINE uint32_t largest(int64_t rows, int64_t size, const c10::BFloat16* 
     }
   }
   const Words pairs = (Words)most, low = pairs & 0xFFFFu, high = pairs >> 16;
-  const uint32_t whole = _mm512_reduce_max_epu32((__m512i)(low > high ? low : high));
+  const uint32_t whole = largest_lane(low > high ? low : high);
   return whole > rest ? whole : rest;
 }
 
 MASBAK_INLINE void store_halves(Half* to, Wide<float> v) {
-  const __m256h halves = _mm512_cvtxps_ph((__m512)v);
+  const Halves halves = to_halves(v);
   __builtin_memcpy(to, &halves, sizeof halves);
 }
 // Each half twice in 32 bits: one instruction loads such a pair into all lanes.
 MASBAK_INLINE Wide<float> doubled_halves(Wide<float> v) {
-  const Words halves = (Words)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtxps_ph((__m512)v));
+  const Words halves = __builtin_convertvector(to_halves(v), Words);
   return (Wide<float>)(halves | halves << 16);
 }
 
@@ -135,20 +132,17 @@ MASBAK_INLINE HalfLeft left_block(int64_t rows, int64_t depth, Left<c10::BFloat1
 // c[columns] = scale * sums, or +=; at most 32 columns.
 template <bool whole>
 MASBAK_INLINE void add_halves(HalfSums sums, float scale, bool add, float* c, int64_t columns) {
-  const __m512d bits = (__m512d)sums;
-  const auto low = (Wide<float>)_mm512_cvtxph_ps((__m256h)_mm512_castpd512_pd256(bits)) * scale;
-  const auto high = (Wide<float>)_mm512_cvtxph_ps((__m256h)_mm512_extractf64x4_pd(bits, 1)) * scale;
+  const Wide<float> low = to_floats<0>(sums) * scale, high = to_floats<1>(sums) * scale;
   constexpr int kWords = kWide<float>;
   if constexpr (whole) {
     store_wide(c, add ? low + load_wide(c) : low);
     store_wide(c + kWords, add ? high + load_wide(c + kWords) : high);
   } else {
     const uint32_t there = columns < 2 * kWords ? (uint32_t{1} << columns) - 1 : ~uint32_t{0};
-    const auto first = static_cast<__mmask16>(there), second = static_cast<__mmask16>(there >> kWords);
-    const auto before = (Wide<float>)_mm512_maskz_loadu_ps(first, c);
-    const auto after = (Wide<float>)_mm512_maskz_loadu_ps(second, c + kWords);
-    _mm512_mask_storeu_ps(c, first, (__m512)(add ? low + before : low));
-    _mm512_mask_storeu_ps(c + kWords, second, (__m512)(add ? high + after : high));
+    const auto first = static_cast<uint16_t>(there), second = static_cast<uint16_t>(there >> kWords);
+    const Wide<float> before = load_lanes(first, c), after = load_lanes(second, c + kWords);
+    store_lanes(first, c, add ? low + before : low);
+    store_lanes(second, c + kWords, add ? high + after : high);
   }
 }
 
@@ -157,7 +151,7 @@ MASBAK_INLINE void add_halves(HalfSums sums, float scale, bool add, float* c, in
 template <int rows, int vectors, bool whole>
 MASBAK_INLINE void half_tile(int64_t columns, int64_t depth, HalfLeft a, const Half* panel, bool add, float* c,
                              int64_t c_stride) {
-  constexpr int kCount = 32;
+  constexpr int kCount = kHalfLanes;
   const float* left = a.data;
   const auto* right = reinterpret_cast<const HalfSums*>(panel);
   float scales[rows];
@@ -175,7 +169,7 @@ MASBAK_INLINE void half_tile(int64_t columns, int64_t depth, HalfLeft a, const H
         __builtin_memcpy(&pair, left + r * a.row, sizeof pair);
         const auto number = (HalfSums)(Words{} + pair);
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) sums[r][v] += number * right[v];
+        for (int v = 0; v < vectors; ++v) sums[r][v] = add_half_products(sums[r][v], number, right[v]);
       }
     }
 #pragma GCC unroll 12
@@ -191,7 +185,7 @@ MASBAK_INLINE void half_tile(int64_t columns, int64_t depth, HalfLeft a, const H
 template <int rows, int vectors>
 MASBAK_INLINE void tile(int64_t columns, int64_t depth, HalfLeft a, const Half* panel, bool add, float* c,
                         int64_t c_stride) {
-  if (columns == vectors * 32) {
+  if (columns == vectors * kHalfLanes) {
     half_tile<rows, vectors, true>(columns, depth, a, panel, add, c, c_stride);
   } else {
     half_tile<rows, vectors, false>(columns, depth, a, panel, add, c, c_stride);

@@ -39,7 +39,7 @@ struct Lanes<c10::BFloat16> {
   static MASBAK_INLINE uint32_t last(const c10::BFloat16* a) { return a->x; }
   static MASBAK_INLINE Sums multiply(Sums sums, uint32_t a, Right b) {
     const Right pairs = Right{} + a;
-    return (Sums)_mm512_dpbf16_ps((__m512)sums, (__m512bh)pairs, (__m512bh)b);
+    return add_pair_products(sums, pairs, b);
   }
 };
 #endif
@@ -47,7 +47,7 @@ struct Lanes<c10::BFloat16> {
 #ifdef MASBAK_HALF_PRODUCTS
 template <>
 struct Lanes<Half> {
-  static constexpr int kCount = 32;
+  static constexpr int kCount = kHalfLanes;
 };
 #endif
 

@@ -5,7 +5,12 @@
 
 #pragma GCC push_options
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math")
+#ifdef MASBAK_EMULATED
+#pragma GCC optimize("O1")  // more takes minutes to compile
+#pragma GCC target("avx2,fma,f16c")
+#else
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,prefer-vector-width=512")
+#endif
 #ifndef __clang__  // which passes over the pragmas above
 #define MASBAK_CONVERTS
 #define MASBAK_PAIR_PRODUCTS

@@ -58,6 +58,14 @@ MASBAK_INLINE void store_wide(A* to, Wide<A> v) {
 typedef uint16_t Halves __attribute__((vector_size(MASBAK_VECTOR_BYTES / 2)));
 typedef uint32_t Words __attribute__((vector_size(MASBAK_VECTOR_BYTES)));
 
+}  // namespace
+}  // namespace masbak::models::kernels::MASBAK_ISA
+
+#include "models/kernels/cpu/instructions.inl"
+
+namespace masbak::models::kernels::MASBAK_ISA {
+namespace {
+
 MASBAK_INLINE Wide<float> load_wide(const c10::BFloat16* from) {
   Halves halves;
   __builtin_memcpy(&halves, from, sizeof halves);
@@ -65,8 +73,7 @@ MASBAK_INLINE Wide<float> load_wide(const c10::BFloat16* from) {
 }
 MASBAK_INLINE void store_wide(c10::BFloat16* to, Wide<float> v) {
 #ifdef MASBAK_CONVERTS
-  // One instruction instead of nine; numbers below the smallest normal one (1.2e-38) become zero.
-  const Halves halves = (Halves)_mm512_cvtneps_pbh((__m512)v);
+  const Halves halves = to_bfloat16(v);  // one instruction instead of nine
 #else
   const Words bits = (Words)v;
   const Words rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16, quiet = (bits >> 16) | 0x40u;

@@ -17,7 +17,7 @@ MASBAK_INLINE int64_t pack_step(int64_t width, int64_t depth, const T* b, int64_
       if (by_column == 1) {
         for (; n + kWide<float> <= width; n += kWide<float>) store_halves(numbers + n, load_wide(b + n) * scale);
       }
-      for (; n < width; ++n) numbers[n] = static_cast<Half>(load(b[n * by_column]) * scale);
+      for (; n < width; ++n) numbers[n] = to_half(load(b[n * by_column]) * scale);
       return 1;
     }
 #endif

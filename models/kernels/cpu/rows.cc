@@ -24,7 +24,10 @@ const RowKernels<T>& table();
 }
 
 bool supported(Isa isa) {
-#if defined(__x86_64__)
+#if defined(MASBAK_EMULATED)  // instructions.inl
+  const bool enough = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return isa == Isa::kPortable || enough;
+#elif defined(__x86_64__)
   switch (isa) {
     case Isa::kPortable: return true;
     case Isa::kAvx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
