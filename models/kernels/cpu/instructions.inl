@@ -89,9 +89,15 @@ MASBAK_INSTRUCTION Wide<float> to_floats(HalfSums halves) {
 // sums + a * b, rounded once to halves.
 MASBAK_INSTRUCTION HalfSums add_half_products(HalfSums sums, HalfSums a, HalfSums b) {
 #ifdef MASBAK_EMULATED
-  const Halves rounded[2] = {to_halves(to_floats<0>(sums) + to_floats<0>(a) * to_floats<0>(b)),
-                             to_halves(to_floats<1>(sums) + to_floats<1>(a) * to_floats<1>(b))};
-  __builtin_memcpy(&sums, rounded, sizeof sums);
+  __m128i parts[4], left[4], right[4];
+  __builtin_memcpy(parts, &sums, sizeof parts);
+  __builtin_memcpy(left, &a, sizeof left);
+  __builtin_memcpy(right, &b, sizeof right);
+  for (int i = 0; i < 4; ++i) {
+    const __m256 sum = _mm256_cvtph_ps(parts[i]) + _mm256_cvtph_ps(left[i]) * _mm256_cvtph_ps(right[i]);
+    parts[i] = _mm256_cvtps_ph(sum, _MM_FROUND_TO_NEAREST_INT);
+  }
+  __builtin_memcpy(&sums, parts, sizeof sums);
   return sums;
 #else
   return sums + a * b;
