@@ -23,10 +23,24 @@ template <typename T>
 const RowKernels<T>& table();
 }
 
+namespace {
+
+// What MASBAK_CPU allows.
+Isa most_allowed() {
+  const char* wish = std::getenv("MASBAK_CPU");
+  const std::string_view limit = wish ? wish : "avx512_fp16";
+  if (limit == "avx512_fp16") return Isa::kAvx512Fp16;
+  if (limit.starts_with("avx512_")) return Isa::kAvx512Bf16;
+  if (limit.starts_with("avx512")) return Isa::kAvx512;
+  return limit == "portable" ? Isa::kPortable : Isa::kAvx2;
+}
+
+}  // namespace
+
 bool supported(Isa isa) {
-#if defined(MASBAK_EMULATED)  // instructions.inl
+#if defined(MASBAK_EMULATED)  // instructions.inl; by a processor that has what MASBAK_CPU says, and no more
   const bool enough = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  return isa == Isa::kPortable || enough;
+  return isa == Isa::kPortable || (enough && isa <= most_allowed());
 #elif defined(__x86_64__)
   switch (isa) {
     case Isa::kPortable: return true;
@@ -48,13 +62,9 @@ bool supported(Isa isa) {
 
 Isa best_isa() {
   static const Isa best = [] {
-    const char* wish = std::getenv("MASBAK_CPU");
-    const std::string_view limit = wish ? wish : "avx512_fp16";
-    if (limit == "avx512_fp16" && supported(Isa::kAvx512Fp16)) return Isa::kAvx512Fp16;
-    if (limit.starts_with("avx512_") && supported(Isa::kAvx512Bf16)) return Isa::kAvx512Bf16;
-    if (limit.starts_with("avx512") && supported(Isa::kAvx512)) return Isa::kAvx512;
-    if (limit != "portable" && supported(Isa::kAvx2)) return Isa::kAvx2;
-    return Isa::kPortable;
+    Isa isa = most_allowed();
+    while (!supported(isa)) isa = static_cast<Isa>(static_cast<int>(isa) - 1);
+    return isa;
   }();
   return best;
 }
