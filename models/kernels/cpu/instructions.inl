@@ -16,10 +16,8 @@ namespace {
 // Rounds to bfloat16 at once; numbers below the smallest normal one become zero.
 MASBAK_INSTRUCTION Halves to_bfloat16(Wide<float> v) {
 #ifdef MASBAK_EMULATED
-  const Words bits = (Words)v, unsigned_bits = bits & 0x7FFFFFFFu;
-  const Words rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16, quiet = (bits >> 16) | 0x40u;
-  const Words number = unsigned_bits < 0x00800000u ? (bits >> 16) & 0x8000u : rounded;
-  return __builtin_convertvector(unsigned_bits > 0x7F800000u ? quiet : number, Halves);
+  const Words bits = (Words)v;
+  return rounded_bits((bits & 0x7FFFFFFFu) < 0x00800000u ? bits & 0x80000000u : bits);
 #else
   return (Halves)_mm512_cvtneps_pbh((__m512)v);
 #endif

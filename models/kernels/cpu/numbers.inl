@@ -58,6 +58,13 @@ MASBAK_INLINE void store_wide(A* to, Wide<A> v) {
 typedef uint16_t Halves __attribute__((vector_size(MASBAK_VECTOR_BYTES / 2)));
 typedef uint32_t Words __attribute__((vector_size(MASBAK_VECTOR_BYTES)));
 
+// Many floats' bits rounded to bfloat16, as one is above.
+MASBAK_INLINE Halves rounded_bits(Words bits) {
+  const Words rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16, quiet = (bits >> 16) | 0x40u;
+  const Words kept = (bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded;
+  return __builtin_convertvector(kept, Halves);
+}
+
 }  // namespace
 }  // namespace masbak::models::kernels::MASBAK_ISA
 
@@ -75,10 +82,7 @@ MASBAK_INLINE void store_wide(c10::BFloat16* to, Wide<float> v) {
 #ifdef MASBAK_CONVERTS
   const Halves halves = to_bfloat16(v);  // one instruction instead of nine
 #else
-  const Words bits = (Words)v;
-  const Words rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16, quiet = (bits >> 16) | 0x40u;
-  const Words kept = (bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded;
-  const Halves halves = __builtin_convertvector(kept, Halves);
+  const Halves halves = rounded_bits((Words)v);
 #endif
   __builtin_memcpy(to, &halves, sizeof halves);
 }
